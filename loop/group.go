@@ -1,0 +1,67 @@
+package loop
+
+import (
+	"context"
+	"net"
+)
+
+// A Group is a set of listeners, the loops that serve them and their
+// connections. Several groups may live in one process.
+//
+// Life: New, Listen, Start, then Shutdown or Close. Listen may be called after
+// Start too. All methods are safe for concurrent use.
+type Group struct {
+	opts Options
+	impl groupBackend
+}
+
+// groupBackend is one implementation of a group.
+type groupBackend interface {
+	backend
+	listen(addr string, p Protocol) (net.Addr, error)
+	start() error
+	shutdown(ctx context.Context) error
+	kill()
+	stats() Stats
+}
+
+// New returns a group that does nothing yet. It fails when an option is
+// impossible or the kernel refuses an epoll set.
+func New(o Options) (*Group, error) {
+	if err := o.fill(); err != nil {
+		return nil, err
+	}
+	g := &Group{opts: o}
+	var err error
+	if o.Portable {
+		g.impl, err = newPortable(&g.opts)
+	} else {
+		g.impl, err = newNative(&g.opts)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// Listen binds addr ("host:port", ":port", "unix:/path") and serves its
+// connections with p once the group is started. It returns the bound address.
+func (g *Group) Listen(addr string, p Protocol) (net.Addr, error) { return g.impl.listen(addr, p) }
+
+// Start runs the loops.
+func (g *Group) Start() error { return g.impl.start() }
+
+// Shutdown stops accepting, lets what is in flight finish, says goodbye to the
+// rest through Protocol.Drain, and returns when all connections are closed and
+// all goroutines have ended. When ctx ends first the remaining connections are
+// closed at once and ctx's error is returned.
+func (g *Group) Shutdown(ctx context.Context) error { return g.impl.shutdown(ctx) }
+
+// Close closes everything at once and waits for the group's goroutines.
+func (g *Group) Close() { g.impl.kill() }
+
+// Conn returns the connection that h names.
+func (g *Group) Conn(h Handle) Conn { return Conn{g.impl, h} }
+
+// Stats returns a snapshot of the counters.
+func (g *Group) Stats() Stats { return g.impl.stats() }
