@@ -1,0 +1,2 @@
+// Package mcp is the Model Context Protocol without a network.
+package mcp

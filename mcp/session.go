@@ -1,0 +1,43 @@
+package mcp
+
+// Session is the protocol state of one client that outlives a request: what
+// initialize agreed on, and where its open stream is. It holds no pointer and
+// is at most 64 bytes, so that a table of a million of them costs the garbage
+// collector nothing.
+type Session struct {
+	ID       [16]byte     // drawn by Sessions.Create
+	Stream   StreamID     // the open GET stream or the TCP connection; 0 none
+	LastUsed uint32       // kept by the implementer of Sessions
+	Client   uint32       // Options.Intern of the client's name and version; 0 unknown
+	Topics   uint32       // first of its subscriptions; mcp's own use
+	Caps     Capabilities // what the client can answer
+	Protocol Revision     // agreed in initialize
+	LogLevel Level        // set by logging/setLevel; 0 none sent
+	State    State
+	Flags    uint8 // mcp's own use
+}
+
+// State says how far the lifecycle of a session is.
+type State uint8
+
+// The states of a session.
+const (
+	StateInitialized State = iota + 1 // initialize was answered
+	StateReady                        // notifications/initialized arrived
+)
+
+// Sessions stores sessions. Server implements it over the session table; it is
+// safe for concurrent use and does not block. A ref is never 0 and its top bit
+// is clear; a ref whose session is gone is refused, never another session's.
+type Sessions interface {
+	// Create stores s under an id it draws. Its error says that the table is full.
+	Create(s Session) (id [16]byte, ref uint64, err error)
+	Find(id [16]byte) (ref uint64, ok bool)
+	Load(ref uint64) (Session, bool)
+	// Update runs f under the lock of that one record: f must not block or call Sessions.
+	Update(ref uint64, f func(*Session)) bool
+	Touch(ref uint64)
+	Delete(ref uint64) (Session, bool)
+	// Range is weakly consistent; no lock is held while f runs.
+	Range(f func(ref uint64, s Session) bool)
+}
