@@ -1,0 +1,2 @@
+// Package shard holds sharded tables: id to handle.
+package shard
