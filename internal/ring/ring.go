@@ -1,4 +1,22 @@
-// Package ring holds bounded, preallocated queues with sequence-numbered slots.
+// Package ring holds the bounded queue that stands between event loops and
+// workers: preallocated, with sequence-numbered slots after D. Vyukov, for any
+// number of producers and consumers.
+//
+// What it promises, each held by a test:
+//
+//   - Memory is fixed by New. A push or pop allocates nothing.
+//   - TryPush and TryPop never block and take no lock.
+//   - A pushed value is popped exactly once. Values of one producer leave in
+//     the order in which it pushed them.
+//   - A full queue refuses; it never overwrites and never grows.
+//   - A slot is cleared when its value leaves: what was popped can be collected
+//     although the queue lives on.
+//
+// What it does not: a producer that has claimed a position and is suspended
+// before it has written holds back the values pushed behind it, and TryPop
+// answers false until it goes on. So a consumer that sleeps must be woken after
+// TryPush has returned, by every producer; a consumer then finds at least the
+// value it was woken for, or another consumer has taken it.
 package ring
 
 import (
@@ -16,16 +34,17 @@ const capacityMax = 1 << 30
 // Queue is a bounded first-in first-out queue for any number of producers and
 // consumers.
 type Queue[T any] struct {
-	slots []slot[T] // immutable slice; length is a power of two, at least 2
-	mask  uint64
+	slots []slot[T] // immutable; the length is a power of two, at least 2
+	mask  uint64    // immutable; len(slots)-1
 	_     [cacheLine]byte
-	tail  atomic.Uint64 // position of the next push
+	tail  atomic.Uint64 // position of the next push; written by producers
 	_     [cacheLine - 8]byte
-	head  atomic.Uint64 // position of the next pop
+	head  atomic.Uint64 // position of the next pop; written by consumers
 	_     [cacheLine - 8]byte
 }
 
-// slot holds one value. Invariant, for the slot of position p in lap order:
+// slot holds one value. Its sequence number says whose turn it is. For the slot
+// in which position p falls:
 //
 //	seq == p       the slot is free; the producer that claims p may write value
 //	seq == p+1     value is published; the consumer that claims p may take it
@@ -52,8 +71,8 @@ func New[T any](capacity int) *Queue[T] {
 	return q
 }
 
-// TryPush appends v and reports whether there was room. It never blocks and
-// never allocates.
+// TryPush appends v and reports whether there was room. A slot whose consumer
+// has claimed it but not yet emptied it counts as taken.
 func (q *Queue[T]) TryPush(v T) bool {
 	pos := q.tail.Load()
 	for {
@@ -100,8 +119,8 @@ func (q *Queue[T]) TryPop() (v T, ok bool) {
 	}
 }
 
-// Len returns the number of values in the queue, pushes and pops under way
-// included. It is exact while nobody pushes or pops.
+// Len returns the number of values in the queue, 0 <= Len <= Cap. It is exact
+// while nobody pushes or pops, a measure of depth otherwise.
 func (q *Queue[T]) Len() int {
 	head := q.head.Load() // first: so the difference is never negative
 	n := q.tail.Load() - head

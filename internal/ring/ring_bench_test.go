@@ -1,0 +1,113 @@
+package ring
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// task has the size of what a loop hands to a worker.
+type task struct{ conn, span, kind uint64 }
+
+// BenchmarkPushPop is one goroutine alone: the cost without contention.
+func BenchmarkPushPop(b *testing.B) {
+	b.Run("rookery", func(b *testing.B) {
+		q := New[task](1024)
+		b.ReportAllocs()
+		for b.Loop() {
+			q.TryPush(task{conn: 1})
+			q.TryPop()
+		}
+	})
+	b.Run("chan", func(b *testing.B) {
+		q := make(chan task, 1024)
+		b.ReportAllocs()
+		for b.Loop() {
+			q <- task{conn: 1}
+			<-q
+		}
+	})
+}
+
+// BenchmarkHandOff moves b.N values from one goroutine to another.
+func BenchmarkHandOff(b *testing.B) {
+	b.Run("rookery", func(b *testing.B) {
+		q := New[task](1024)
+		var sum uint64
+		var wg sync.WaitGroup
+		b.ReportAllocs()
+		b.ResetTimer()
+		wg.Go(func() {
+			for n := 0; n < b.N; {
+				if v, ok := q.TryPop(); ok {
+					sum += v.conn
+					n++
+				} else {
+					runtime.Gosched()
+				}
+			}
+		})
+		for n := 0; n < b.N; {
+			if q.TryPush(task{conn: 1}) {
+				n++
+			} else {
+				runtime.Gosched()
+			}
+		}
+		wg.Wait()
+		if sum != uint64(b.N) {
+			b.Fatalf("%d of %d arrived", sum, b.N)
+		}
+	})
+	b.Run("chan", func(b *testing.B) {
+		q := make(chan task, 1024)
+		var sum uint64
+		var wg sync.WaitGroup
+		b.ReportAllocs()
+		b.ResetTimer()
+		wg.Go(func() {
+			for v := range q {
+				sum += v.conn
+			}
+		})
+		for range b.N {
+			q <- task{conn: 1}
+		}
+		close(q)
+		wg.Wait()
+		if sum != uint64(b.N) {
+			b.Fatalf("%d of %d arrived", sum, b.N)
+		}
+	})
+}
+
+// BenchmarkContended has every core push and pop on the same queue.
+func BenchmarkContended(b *testing.B) {
+	b.Run("rookery", func(b *testing.B) {
+		q := New[task](1024)
+		var refused atomic.Int64
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			n := int64(0)
+			for pb.Next() {
+				if !q.TryPush(task{conn: 1}) {
+					n++
+				}
+				q.TryPop()
+			}
+			refused.Add(n)
+		})
+		b.ReportMetric(float64(refused.Load()), "refused")
+	})
+	b.Run("chan", func(b *testing.B) {
+		q := make(chan task, 1024)
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				q <- task{conn: 1}
+				<-q
+			}
+		})
+	})
+}
