@@ -1,0 +1,101 @@
+package memprof
+
+import (
+	"cmp"
+	"math"
+	"runtime/metrics"
+	"slices"
+	"time"
+)
+
+// GC is what the garbage collector did since the process started. Two of them
+// taken apart give a period: see [GC.Since].
+type GC struct {
+	Cycles uint64 `json:"cycles"` // completed
+	Forced uint64 `json:"forced"` // of these, asked for by the program
+	// PauseMax is the upper bound of the slowest pause's bucket: the true
+	// value is at most a quarter lower.
+	PauseMax time.Duration `json:"pause_max_ns"`
+	// Pauses is a histogram of the times during which nothing ran, from the
+	// request to stop until everything runs again. Empty buckets are left
+	// out; upper bounds ascend.
+	Pauses []PauseBucket `json:"pauses"`
+}
+
+// PauseBucket counts the pauses that took at most Max and more than the next
+// smaller possible bound.
+type PauseBucket struct {
+	Max   time.Duration `json:"max_ns"` // math.MaxInt64 for the last
+	Count uint64        `json:"count"`
+}
+
+const (
+	metricPauses = "/sched/pauses/total/gc:seconds"
+	metricCycles = "/gc/cycles/total:gc-cycles"
+	metricForced = "/gc/cycles/forced:gc-cycles"
+)
+
+// ReadGC reads the collector of the calling process.
+func ReadGC() GC {
+	s := []metrics.Sample{{Name: metricPauses}, {Name: metricCycles}, {Name: metricForced}}
+	metrics.Read(s)
+	g := GC{Cycles: s[1].Value.Uint64(), Forced: s[2].Value.Uint64(), Pauses: buckets(s[0].Value.Float64Histogram())}
+	g.PauseMax = slowest(g.Pauses)
+	return g
+}
+
+func buckets(h *metrics.Float64Histogram) []PauseBucket {
+	var out []PauseBucket
+	for i, n := range h.Counts {
+		if n > 0 {
+			out = append(out, PauseBucket{Max: fromSeconds(h.Buckets[i+1]), Count: n})
+		}
+	}
+	return out
+}
+
+func fromSeconds(s float64) time.Duration {
+	if ns := math.Ceil(s * 1e9); ns < math.MaxInt64 {
+		return time.Duration(ns)
+	}
+	return math.MaxInt64
+}
+
+func slowest(p []PauseBucket) time.Duration {
+	if len(p) == 0 {
+		return 0
+	}
+	return p[len(p)-1].Max
+}
+
+// Since returns what happened after base was taken in the same process.
+func (g GC) Since(base GC) GC {
+	d := GC{Cycles: g.Cycles - base.Cycles, Forced: g.Forced - base.Forced}
+	for _, b := range g.Pauses {
+		i, known := slices.BinarySearchFunc(base.Pauses, b.Max, func(p PauseBucket, m time.Duration) int { return cmp.Compare(p.Max, m) })
+		if known {
+			b.Count -= base.Pauses[i].Count
+		}
+		if b.Count > 0 {
+			d.Pauses = append(d.Pauses, b)
+		}
+	}
+	d.PauseMax = slowest(d.Pauses)
+	return d
+}
+
+// Quantile returns the upper bound of the bucket in which the q-th part of
+// the pauses ends, 0 < q ≤ 1; 0 when there was no pause.
+func (g GC) Quantile(q float64) time.Duration {
+	var total, seen uint64
+	for _, b := range g.Pauses {
+		total += b.Count
+	}
+	need := uint64(math.Ceil(q * float64(total)))
+	for _, b := range g.Pauses {
+		if seen += b.Count; seen >= need {
+			return b.Max
+		}
+	}
+	return 0
+}

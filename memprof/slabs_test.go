@@ -1,0 +1,82 @@
+package memprof
+
+import (
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const slabText = `slabinfo - version: 2.1
+# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables <limit> <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>
+TCP                   26     39   2368   13    8 : tunables    0    0    0 : slabdata      3      3      0
+filp                 648    651    192   21    1 : tunables    0    0    0 : slabdata     31     31      0
+`
+
+func TestParseSlabs(t *testing.T) {
+	got, err := parseSlabs([]byte(slabText), 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (Slab{Name: "TCP", Objects: 26, Size: 2368, Bytes: 3 * 8 * 4096}); got["TCP"] != want {
+		t.Errorf("got %+v, want %+v", got["TCP"], want)
+	}
+	if len(got) != 2 {
+		t.Errorf("%d slabs, want 2", len(got))
+	}
+}
+
+func TestParseSlabsRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                          "unknown format",
+		"slabinfo - version: 3.0\n": "unknown format",
+		slabText + "short 1 2\n":    "is not a slab",
+		strings.Replace(slabText, "2368", "big", 1): "invalid syntax",
+	} {
+		if _, err := parseSlabs([]byte(text), 4096); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one that says %q", err, want)
+		}
+	}
+}
+
+func TestSlabsSince(t *testing.T) {
+	base := Slabs{"a": {Name: "a", Objects: 5, Size: 8, Bytes: 4096}, "same": {Name: "same", Objects: 1}}
+	now := Slabs{
+		"a":    {Name: "a", Objects: 1, Size: 8, Bytes: 0},
+		"b":    {Name: "b", Objects: 9, Size: 16, Bytes: 8192},
+		"same": {Name: "same", Objects: 1},
+	}
+	got := now.Since(base)
+	want := []Slab{{"b", 9, 16, 8192}, {"a", -4, 8, -4096}}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// TestReadSlabs opens sockets and finds most of them in the kernel's account;
+// other processes may close some of theirs meanwhile.
+func TestReadSlabs(t *testing.T) {
+	base, err := ReadSlabs()
+	if errors.Is(err, ErrSlabs) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	const sockets = 1000
+	for range sockets {
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = l.Close() }()
+	}
+	now, err := ReadSlabs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if grown := now["sock_inode_cache"].Objects - base["sock_inode_cache"].Objects; grown < sockets/2 {
+		t.Errorf("%d sockets grew sock_inode_cache by %d objects", sockets, grown)
+	}
+}
