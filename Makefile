@@ -1,0 +1,127 @@
+# The verbs of this project. Each says what it does in `make` alone.
+# CI calls the same targets (.ci/run, .github/workflows/ci.yml).
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# Targets measure or time something: two at once would disturb each other.
+.NOTPARALLEL:
+
+GO        ?= go
+FUZZTIME  ?= 5s
+BENCHTIME ?= 200ms
+RUN       ?=
+ARGS      ?=
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+# Everything but the end-to-end tests, which have targets of their own.
+PACKAGES = $$($(GO) list ./... | grep -v '/e2e$$')
+
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI := .cache/bin/golangci-lint-$(GOLANGCI_VERSION)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+## ---- build and run
+
+.PHONY: run
+run: build ## build and serve on the default ports (ARGS="--http 127.0.0.1:8080")
+	bin/rookery serve $(ARGS)
+
+.PHONY: build
+build: ## write bin/rookery
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/rookery ./cmd/rookery
+
+.PHONY: compile
+compile: ## compile every package for Linux and macOS
+	GOOS=linux $(GO) build ./...
+	GOOS=darwin $(GO) build ./...
+	cd bench/baseline && $(GO) build -o /dev/null .
+
+## ---- tests
+
+.PHONY: test
+test: vet unit race fuzz e2e density ## everything: vet, unit, race, fuzz, end to end, density (< 10 min on 2 cores)
+	@echo 'all tests passed'
+
+.PHONY: unit
+unit: ## unit, property, budget and house tests (RUN=regexp)
+	$(GO) test -run '$(RUN)' $(PACKAGES)
+
+.PHONY: race
+race: ## the same under the race detector
+	$(GO) test -race -run '$(RUN)' $(PACKAGES)
+
+.PHONY: fuzz
+fuzz: ## fuzz each decoder for FUZZTIME (5s)
+	scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: e2e
+e2e: build e2e/node_modules/.package-lock.json ## the built binary against the official Go and TypeScript MCP clients
+	$(GO) test -count=1 -run '$(RUN)' -skip '^TestDensity' ./e2e
+
+.PHONY: density
+density: build ## open as many connections as the descriptor limit allows; hold bytes each to bench/budgets.json
+	$(GO) test -count=1 -v -run '^TestDensity' ./e2e
+
+# Needed by the TypeScript client only; without npm that test says so.
+e2e/node_modules/.package-lock.json: e2e/package-lock.json
+	@if command -v npm >/dev/null; then cd e2e && npm ci --no-audit --no-fund --loglevel=error && touch ../$@; \
+	else echo 'npm is missing: the TypeScript client is not installed'; fi
+
+## ---- measure
+
+.PHONY: bench
+bench: ## microbenchmarks beside the code, with allocations (BENCHTIME=200ms)
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PACKAGES)
+
+.PHONY: bench-mem
+bench-mem: build ## what a connection costs, by kind and component (ARGS=--quick, --json)
+	bin/rookery bench-mem $(ARGS)
+
+.PHONY: bench-cpu
+bench-cpu: build ## server CPU per message beside the baselines (ARGS=--quick, --json)
+	bin/rookery bench-cpu $(ARGS)
+
+## ---- care
+
+.PHONY: check
+check: fmt-check vet lint ## what must hold before a commit, without the long tests
+	$(GO) test ./internal/lint
+
+.PHONY: fmt
+fmt: ## format all Go files
+	gofmt -s -w $$(git ls-files --cached --others --exclude-standard '*.go')
+
+.PHONY: fmt-check
+fmt-check: ## name files that are not formatted
+	@out=$$(gofmt -s -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	if [ -n "$$out" ]; then echo "not formatted (make fmt):"; echo "$$out"; exit 1; fi
+
+.PHONY: vet
+vet: ## go vet for Linux and macOS, the nested module included
+	GOOS=linux $(GO) vet ./...
+	GOOS=darwin CGO_ENABLED=0 $(GO) vet ./...
+	cd bench/baseline && $(GO) vet ./...
+
+.PHONY: lint
+lint: $(GOLANGCI) ## golangci-lint with the few linters of .golangci.yml
+	$(GOLANGCI) run ./...
+
+# Built with our own Go, so that it reads our language version.
+$(GOLANGCI):
+	GOBIN=$(CURDIR)/.cache/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv .cache/bin/golangci-lint $@
+
+.PHONY: clean
+clean: ## remove what was built and measured
+	rm -rf bin results dist
+
+.PHONY: distclean
+distclean: clean ## clean, and remove installed tools and node modules
+	rm -rf .cache e2e/node_modules
