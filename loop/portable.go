@@ -1,5 +1,419 @@
 package loop
 
-import "errors"
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
 
-func newPortable(o *Options) (groupBackend, error) { return nil, errors.New("loop: not built yet") }
+// portable is the backend without epoll: a goroutine reads each connection and
+// runs its Step, another one sends what the kernel refused for as long as there
+// is such output, and workers are the dispatcher's. It keeps every promise of
+// the package but the first: an idle connection costs a goroutine and a read
+// buffer.
+//
+// What it cannot see is a peer that resets while reading is paused; it learns
+// of it at the next write, when reading resumes, or by a deadline.
+//
+// Locks, outermost first: parkMu, portConn.mu. portable.mu is a leaf.
+type portable struct {
+	o       *Options
+	d       *dispatcher
+	workers sync.Pool     // of *portWorker
+	bufs    buffers       // records and output; tails count in bufs.held too
+	epoch   time.Time     // queue times count from here
+	quit    chan struct{} // closed when the group stops: nothing is accepted any more
+	room    chan struct{} // capacity 1: a descriptor has come free
+
+	mu        sync.RWMutex // guards the following fields
+	slots     []*portConn  // by index; nil is free
+	gens      []uint32     // by index: generation of the last connection there
+	free      []int
+	listeners []portListener
+	started   time.Time // zero before start
+	stopped   bool
+
+	parkMu sync.Mutex
+	parked []*portConn // guarded by parkMu; connections the ring refused
+
+	conns    sync.WaitGroup // acceptors, readers, senders
+	ended    chan struct{}  // closed when all of them have ended
+	finished chan struct{}  // closed when the workers have ended too
+
+	n portCounters
+}
+
+// portListener is a socket and the protocol of its connections.
+type portListener struct {
+	net.Listener
+	p Protocol
+}
+
+// portCounters are the figures of Stats that are not found elsewhere.
+type portCounters struct {
+	open, held, accepted, refused, acceptOff     atomic.Int64
+	bytesIn, bytesOut, messages, records, panics atomic.Int64
+	outHeld, inHeld                              atomic.Int64
+	closed                                       [reasonCount]atomic.Int64
+	pauses                                       [pauseCount]atomic.Int64
+	lag, batch                                   portHistogram
+}
+
+// portHistogram is a Histogram that is being filled.
+type portHistogram struct {
+	buckets [24]atomic.Uint64
+	sum     atomic.Int64
+}
+
+func newPortable(o *Options) (groupBackend, error) {
+	opts := *o
+	opts.Loops = 1 // one ring; handles carry loop 0
+	b := &portable{
+		o:        &opts,
+		epoch:    time.Now(),
+		quit:     make(chan struct{}),
+		room:     make(chan struct{}, 1),
+		ended:    make(chan struct{}),
+		finished: make(chan struct{}),
+	}
+	b.bufs.max = o.Budget
+	b.workers.New = func() any { return new(portWorker) }
+	b.d = newDispatcher(&opts, b.work)
+	b.d.onSpace = func(int) { b.unpark() }
+	return b, nil
+}
+
+// listen binds addr. Before start the kernel keeps what arrives in the backlog.
+func (b *portable) listen(addr string, p Protocol) (net.Addr, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stopped {
+		return nil, ErrStopped
+	}
+	l, err := listenNet(addr)
+	if err != nil {
+		return nil, err
+	}
+	pl := portListener{l, p}
+	b.listeners = append(b.listeners, pl)
+	if !b.started.IsZero() {
+		b.conns.Add(1)
+		go b.accept(pl)
+	}
+	return l.Addr(), nil
+}
+
+func (b *portable) start() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stopped {
+		return ErrStopped
+	}
+	if b.started.IsZero() {
+		b.started = time.Now()
+		for _, l := range b.listeners {
+			b.conns.Add(1)
+			go b.accept(l)
+		}
+	}
+	return nil
+}
+
+// shutdown drains. When ctx ends first it closes what is left and does not wait
+// for handlers that run on all the same; kill does.
+func (b *portable) shutdown(ctx context.Context) error {
+	b.stop()
+	for _, c := range b.all() {
+		c.poke()
+	}
+	select {
+	case <-b.finished:
+		return nil
+	case <-ctx.Done():
+	}
+	b.closeAll()
+	<-b.ended
+	return ctx.Err()
+}
+
+func (b *portable) kill() {
+	b.stop()
+	b.closeAll()
+	<-b.finished
+}
+
+// stop ends accepting, once, and starts the goroutine that sees the rest end.
+func (b *portable) stop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stopped {
+		return
+	}
+	b.stopped = true
+	close(b.quit)
+	for _, l := range b.listeners {
+		_ = l.Close()
+	}
+	go func() {
+		b.conns.Wait()
+		close(b.ended)
+		b.d.stop()
+		close(b.finished)
+	}()
+}
+
+func (b *portable) closeAll() {
+	for _, c := range b.all() {
+		c.close(ReasonShutdown)
+	}
+}
+
+// all returns the connections open now.
+func (b *portable) all() []*portConn {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	all := make([]*portConn, 0, b.n.open.Load())
+	for _, c := range b.slots {
+		if c != nil {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// accept serves one listener until the group stops.
+func (b *portable) accept(l portListener) {
+	defer b.conns.Done()
+	for b.awaitRoom() {
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+			b.n.accepted.Add(1)
+			b.open(nc, l.p)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			b.n.refused.Add(1)
+			if outOfDescriptors(err) {
+				b.n.acceptOff.Add(1)
+			}
+			b.o.Logger.Warn("accepting paused", "addr", l.Addr().String(), "err", err)
+			b.pause()
+		}
+	}
+}
+
+// awaitRoom waits until one more connection may be open. It reports false when
+// the group has stopped.
+func (b *portable) awaitRoom() bool {
+	limit := int64(b.o.ConnsMax)
+	if limit == 0 {
+		limit = descriptorsMax() - int64(b.o.ReserveFDs)
+	}
+	if b.n.open.Load() >= limit {
+		b.n.acceptOff.Add(1)
+	}
+	for b.n.open.Load() >= limit {
+		if !b.pause() {
+			return false
+		}
+	}
+	select {
+	case <-b.quit:
+		return false
+	default:
+		return true
+	}
+}
+
+// pause waits for a connection to close, at most TickEvery, since descriptors
+// come free elsewhere too.
+func (b *portable) pause() bool {
+	t := time.NewTimer(b.o.TickEvery)
+	defer t.Stop()
+	select {
+	case <-b.quit:
+		return false
+	case <-b.room:
+	case <-t.C:
+	}
+	return true
+}
+
+// open gives nc a handle and a goroutine.
+func (b *portable) open(nc net.Conn, p Protocol) {
+	c := newPortConn(b, nc, p)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	index, ok := b.slotLocked()
+	if b.stopped || !ok {
+		_ = nc.Close()
+		b.n.refused.Add(1)
+		return
+	}
+	b.gens[index]++
+	if b.gens[index] == 0 {
+		b.gens[index] = 1
+	}
+	c.h = makeHandle(0, index, b.gens[index])
+	b.slots[index] = c
+	b.n.open.Add(1)
+	b.conns.Add(1)
+	go c.serve()
+}
+
+// slotLocked returns a free index; there are 2^24.
+func (b *portable) slotLocked() (int, bool) {
+	if n := len(b.free); n > 0 {
+		i := b.free[n-1]
+		b.free = b.free[:n-1]
+		return i, true
+	}
+	if len(b.slots) == 1<<24 {
+		return 0, false
+	}
+	b.slots = append(b.slots, nil)
+	b.gens = append(b.gens, 0)
+	return len(b.slots) - 1, true
+}
+
+// forget makes c's handle stale and its slot free.
+func (b *portable) forget(c *portConn, r Reason) {
+	b.mu.Lock()
+	b.slots[c.h.index()] = nil
+	b.free = append(b.free, c.h.index())
+	b.mu.Unlock()
+	b.n.open.Add(-1)
+	b.n.closed[r].Add(1)
+	select {
+	case b.room <- struct{}{}:
+	default:
+	}
+}
+
+// lookup returns the connection that h names, or nil.
+func (b *portable) lookup(h Handle) *portConn {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if i := h.index(); i < len(b.slots) {
+		if c := b.slots[i]; c != nil && c.h == h {
+			return c
+		}
+	}
+	return nil
+}
+
+func (b *portable) write(h Handle, p []byte) error {
+	if c := b.lookup(h); c != nil {
+		return c.write(p)
+	}
+	return ErrClosed
+}
+
+func (b *portable) close(h Handle, r Reason) {
+	if c := b.lookup(h); c != nil {
+		c.close(r)
+	}
+}
+
+func (b *portable) end(h Handle, r Reason) {
+	if c := b.lookup(h); c != nil {
+		c.end(r)
+	}
+}
+
+func (b *portable) release(h Handle) {
+	if c := b.lookup(h); c != nil {
+		c.release()
+	}
+}
+
+func (b *portable) word(h Handle) (uint64, bool) {
+	if c := b.lookup(h); c != nil && c.isOpen() {
+		return c.word.Load(), true
+	}
+	return 0, false
+}
+
+func (b *portable) setWord(h Handle, w uint64) bool {
+	c := b.lookup(h)
+	if c == nil || !c.isOpen() {
+		return false
+	}
+	c.word.Store(w)
+	return true
+}
+
+func (b *portable) remoteAddr(h Handle) netip.AddrPort {
+	c := b.lookup(h)
+	if c == nil || !c.isOpen() {
+		return netip.AddrPort{}
+	}
+	a, ok := c.nc.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := a.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// panicked logs and counts what a protocol method threw.
+func (b *portable) panicked(method string, v any) {
+	b.n.panics.Add(1)
+	b.o.Logger.Error("protocol panicked", "method", method, "panic", v, "stack", string(debug.Stack()))
+}
+
+func (b *portable) stats() Stats {
+	b.mu.RLock()
+	slots := int64(len(b.slots))
+	var up time.Duration
+	if !b.started.IsZero() {
+		up = time.Since(b.started)
+	}
+	b.mu.RUnlock()
+	n := &b.n
+	s := Stats{
+		Open: n.open.Load(), Held: n.held.Load(), Accepted: n.accepted.Load(),
+		Refused: n.refused.Load(), AcceptOff: n.acceptOff.Load(),
+		BytesIn: n.bytesIn.Load(), BytesOut: n.bytesOut.Load(),
+		Messages: n.messages.Load(), Records: n.records.Load(), Panics: n.panics.Load(),
+		OutHeld: n.outHeld.Load(), InHeld: n.inHeld.Load(), Attached: n.open.Load(),
+		RingDepth: int64(b.d.depth()), RingCap: int64(b.d.bound()), Running: int64(b.d.running()),
+		Waiting: int64(b.d.waits()), Workers: int64(b.o.Workers),
+		SlotBytes:  slots * int64(unsafe.Sizeof(portConn{})+portBuffer),
+		TableBytes: slots*16 + int64(b.d.bound())*16,
+		Lag:        n.lag.snapshot(), Batch: n.batch.snapshot(),
+		Loops: 1, Backend: "portable", Uptime: up,
+	}
+	for i := range s.Closed {
+		s.Closed[i] = n.closed[i].Load()
+	}
+	for i := range s.Pauses {
+		s.Pauses[i] = n.pauses[i].Load()
+	}
+	return s
+}
+
+// add counts one observation.
+func (h *portHistogram) add(d time.Duration) {
+	i := 0
+	for i < len(h.buckets)-1 && d >= time.Microsecond<<i {
+		i++
+	}
+	h.buckets[i].Add(1)
+	h.sum.Add(int64(d))
+}
+
+func (h *portHistogram) snapshot() (s Histogram) {
+	for i := range h.buckets {
+		s.Buckets[i] = h.buckets[i].Load()
+	}
+	s.Sum = time.Duration(h.sum.Load())
+	return s
+}
