@@ -69,6 +69,9 @@ type Turn struct {
 	// what may not wait (answers, cancellations, pings) may be handled here,
 	// everything else must become Work to keep its place.
 	Busy bool
+	// Overloaded says that the byte budget of the process is used up: answer
+	// what would become Work with the protocol's "overloaded" instead.
+	Overloaded bool
 	// Scan is parser state of one unfinished message. It is zero at the start
 	// of a message and kept as long as the verdict is More.
 	Scan *[2]uint64

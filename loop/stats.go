@@ -18,7 +18,7 @@ type Stats struct {
 	Panics     int64              // panics of protocol methods
 	Pauses     [pauseCount]int64  // times reading of a connection was paused, by Pause
 	OutHeld    int64              // bytes of output held now
-	InHeld     int64              // bytes of tails and records held now
+	InHeld     int64              // capacity of all attached buffers beyond OutHeld
 	Attached   int64              // connections with a buffer attached now
 	RingDepth  int64              // connections waiting for a worker now
 	RingCap    int64              // bound of the above

@@ -1,0 +1,131 @@
+package loop
+
+import (
+	"context"
+
+	"golang.org/x/sys/unix"
+)
+
+// teardown closes a connection: nobody can use it any more when it returns,
+// and its descriptor closes with the last system call that is under way.
+func (l *eloop) teardown(i int, s *slot, r Reason) {
+	if s.mode&modeOpen == 0 {
+		return
+	}
+	c := l.conn(i, s)
+	word := s.word.Load()
+	if s.mode&modeHeld != 0 {
+		l.n.held.Add(-1)
+	}
+	s.mode = 0
+	l.wheel.disarm(s)
+	s.state.Or(stateClosing)
+	alone := l.strip(i, s, c.h.gen())
+	if !alone {
+		// Someone may hold the descriptor open for a moment longer; it must
+		// not wake the loop meanwhile. Closing alone takes it out of the set.
+		_ = l.ep.remove(int(s.fd))
+	}
+	l.n.closed[r].Add(1)
+	l.open.Add(-1)
+	l.g.open.Add(-1)
+	defer l.g.checkEmpty()
+	defer l.unuse(i, s)
+	l.g.protocol(s).Closed(c.h, word, r)
+}
+
+// strip takes everything attached off a closing connection and reports whether
+// the loop is its only user.
+func (l *eloop) strip(i int, s *slot, gen uint32) (alone bool) {
+	if !s.lock(gen, 0, l.lot(i)) {
+		return false
+	}
+	if a := l.table.get(s); a != nil {
+		l.n.outHeld.Add(int64(-a.outHeld()))
+		l.g.mem.put(a.tail)
+		l.g.mem.put(a.queue)
+		l.g.mem.put(a.out)
+		l.table.detach(s)
+	}
+	l.unlock(i, s)
+	return s.state.Load()&stateUsers == 1
+}
+
+// drain stops accepting and asks every connection to go, those at work when
+// they are done.
+func (l *eloop) drain() {
+	if l.draining {
+		return
+	}
+	l.draining = true
+	l.takeIn()
+	l.closeListeners()
+	l.each(func(i int, s *slot) { l.drainGuarded(i, s) })
+	l.g.checkEmpty()
+}
+
+func (l *eloop) drainGuarded(i int, s *slot) {
+	defer l.contain(i, s)
+	l.drainOne(i, s)
+}
+
+func (l *eloop) drainOne(i int, s *slot) {
+	s.mode |= modeDrain
+	v := s.state.Load()
+	switch {
+	case v&stateScheduled != 0:
+		l.noteAfterWork(i, s)
+	case v&stateEnding != 0:
+		l.tryEnd(i, s)
+	default:
+		l.g.protocol(s).Drain(l.conn(i, s))
+		l.endLocal(i, s, ReasonShutdown)
+	}
+}
+
+// closeListeners runs on loop 0.
+func (l *eloop) closeListeners() {
+	if l.id != 0 {
+		return
+	}
+	for _, ln := range *l.g.listeners.Load() {
+		if !ln.closed {
+			ln.closed = true
+			unix.Close(ln.fd)
+		}
+	}
+}
+
+// halt closes all connections and takes the loop away from its poller. Slots
+// stay readable, so that late writers get their error.
+func (l *eloop) halt(started bool) {
+	l.mu.Lock()
+	l.draining = true
+	l.takeIn()
+	l.closeListeners()
+	l.running.Store(true) // what is asked from here on is not listened to
+	l.orders()
+	l.each(func(i int, s *slot) {
+		defer l.contain(i, s)
+		l.teardown(i, s, ReasonShutdown)
+	})
+	l.orders()
+	l.stopped = true
+	l.mu.Unlock()
+	if started && l.evl != nil {
+		_ = l.evl.Shutdown(context.Background())
+		l.served.Wait()
+	}
+}
+
+// shut closes the loop's own descriptors. Requests that came too late are taken
+// off the mailbox first, since each counts as a user of its slot.
+func (l *eloop) shut() {
+	l.mu.Lock()
+	l.orders()
+	l.mu.Unlock()
+	l.wakeMu.Lock()
+	l.wakeOff = true
+	l.wakeMu.Unlock()
+	l.ep.close()
+}
