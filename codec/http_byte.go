@@ -51,24 +51,31 @@ func allOf(s []byte, class uint8) bool {
 }
 
 // isValue reports whether s may be a field value. It looks at eight bytes at a
-// time: a byte below 0x20 borrows into its own top bit when 0x20 is taken from
-// it, and so does 0x7f once its bits are turned to zero and one is taken. The
-// borrow may also mark a good neighbour, so marked words are checked again
-// byte by byte, where HTAB passes too.
+// time; words that look bad are checked again byte by byte.
 func isValue(s []byte) bool {
+	if len(s) < 8 {
+		return allOf(s, classValue)
+	}
+	for i := 0; i < len(s); i += 8 {
+		i = min(i, len(s)-8) // the last word may overlap the one before
+		if w := s[i : i+8]; hasControl(binary.LittleEndian.Uint64(w)) && !allOf(w, classValue) {
+			return false
+		}
+	}
+	return true
+}
+
+// hasControl reports whether one of the eight bytes of w is below 0x20 or is
+// 0x7f. Such a byte borrows into its own top bit when 0x20 is taken from it, or,
+// made zero by flipping the bits of 0x7f, when one is. The borrow may also mark
+// a good neighbour: true means maybe, false means no.
+func hasControl(w uint64) bool {
 	const (
 		ones = 0x0101010101010101
 		tops = 0x80 * ones
 	)
-	for len(s) >= 8 {
-		w := binary.LittleEndian.Uint64(s)
-		del := w ^ 0x7f*ones
-		if ((w-0x20*ones)&^w|(del-ones)&^del)&tops != 0 && !allOf(s[:8], classValue) {
-			return false
-		}
-		s = s[8:]
-	}
-	return allOf(s, classValue)
+	del := w ^ 0x7f*ones
+	return ((w-0x20*ones)&^w|(del-ones)&^del)&tops != 0
 }
 
 // isName reports whether s is lower when the case of letters is ignored. lower

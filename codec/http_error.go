@@ -29,7 +29,7 @@ func (e *HTTPError) AppendResponse(dst []byte) []byte {
 var (
 	// The shape of lines.
 	errBareLF = &HTTPError{400, "line ends with a bare LF"}         // stricter: RFC 9112 2.2 allows to accept or to refuse
-	errBareCR = &HTTPError{400, "CR inside a line"}                 // stricter at the end of a value, which net/http trims
+	errBareCR = &HTTPError{400, "CR inside a line"}                 // RFC 9112 2.2
 	errFold   = &HTTPError{400, "folded or indented header line"}   // stricter: RFC 9112 5.2
 	errNoise  = &HTTPError{400, "not an HTTP request"}              // first byte can begin no method
 	errLine   = &HTTPError{400, "malformed request line"}           //
