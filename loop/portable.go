@@ -46,29 +46,15 @@ type portable struct {
 	ended    chan struct{}  // closed when all of them have ended
 	finished chan struct{}  // closed when the workers have ended too
 
-	n portCounters
+	open    atomic.Int64
+	refused atomic.Int64
+	n       counters
 }
 
 // portListener is a socket and the protocol of its connections.
 type portListener struct {
 	net.Listener
 	p Protocol
-}
-
-// portCounters are the figures of Stats that are not found elsewhere.
-type portCounters struct {
-	open, held, accepted, refused, acceptOff     atomic.Int64
-	bytesIn, bytesOut, messages, records, panics atomic.Int64
-	outHeld, inHeld                              atomic.Int64
-	closed                                       [reasonCount]atomic.Int64
-	pauses                                       [pauseCount]atomic.Int64
-	lag, batch                                   portHistogram
-}
-
-// portHistogram is a Histogram that is being filled.
-type portHistogram struct {
-	buckets [24]atomic.Uint64
-	sum     atomic.Int64
 }
 
 func newPortable(o *Options) (groupBackend, error) {
@@ -178,7 +164,7 @@ func (b *portable) closeAll() {
 func (b *portable) all() []*portConn {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	all := make([]*portConn, 0, b.n.open.Load())
+	all := make([]*portConn, 0, b.open.Load())
 	for _, c := range b.slots {
 		if c != nil {
 			all = append(all, c)
@@ -195,11 +181,11 @@ func (b *portable) accept(l portListener) {
 		switch {
 		case err == nil:
 			b.n.accepted.Add(1)
-			b.open(nc, l.p)
+			b.admit(nc, l.p)
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
-			b.n.refused.Add(1)
+			b.refused.Add(1)
 			if outOfDescriptors(err) {
 				b.n.acceptOff.Add(1)
 			}
@@ -216,10 +202,10 @@ func (b *portable) awaitRoom() bool {
 	if limit == 0 {
 		limit = descriptorsMax() - int64(b.o.ReserveFDs)
 	}
-	if b.n.open.Load() >= limit {
+	if b.open.Load() >= limit {
 		b.n.acceptOff.Add(1)
 	}
-	for b.n.open.Load() >= limit {
+	for b.open.Load() >= limit {
 		if !b.pause() {
 			return false
 		}
@@ -246,15 +232,15 @@ func (b *portable) pause() bool {
 	return true
 }
 
-// open gives nc a handle and a goroutine.
-func (b *portable) open(nc net.Conn, p Protocol) {
+// admit gives nc a handle and a goroutine.
+func (b *portable) admit(nc net.Conn, p Protocol) {
 	c := newPortConn(b, nc, p)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	index, ok := b.slotLocked()
 	if b.stopped || !ok {
 		_ = nc.Close()
-		b.n.refused.Add(1)
+		b.refused.Add(1)
 		return
 	}
 	b.gens[index]++
@@ -263,7 +249,7 @@ func (b *portable) open(nc net.Conn, p Protocol) {
 	}
 	c.h = makeHandle(0, index, b.gens[index])
 	b.slots[index] = c
-	b.n.open.Add(1)
+	b.open.Add(1)
 	b.conns.Add(1)
 	go c.serve()
 }
@@ -289,7 +275,7 @@ func (b *portable) forget(c *portConn, r Reason) {
 	b.slots[c.h.index()] = nil
 	b.free = append(b.free, c.h.index())
 	b.mu.Unlock()
-	b.n.open.Add(-1)
+	b.open.Add(-1)
 	b.n.closed[r].Add(1)
 	select {
 	case b.room <- struct{}{}:
@@ -377,43 +363,15 @@ func (b *portable) stats() Stats {
 		up = time.Since(b.started)
 	}
 	b.mu.RUnlock()
-	n := &b.n
-	s := Stats{
-		Open: n.open.Load(), Held: n.held.Load(), Accepted: n.accepted.Load(),
-		Refused: n.refused.Load(), AcceptOff: n.acceptOff.Load(),
-		BytesIn: n.bytesIn.Load(), BytesOut: n.bytesOut.Load(),
-		Messages: n.messages.Load(), Records: n.records.Load(), Panics: n.panics.Load(),
-		OutHeld: n.outHeld.Load(), InHeld: n.inHeld.Load(), Attached: n.open.Load(),
+	st := Stats{
+		Open: b.open.Load(), Refused: b.refused.Load(), Attached: b.open.Load(),
 		RingDepth: int64(b.d.depth()), RingCap: int64(b.d.bound()), Running: int64(b.d.running()),
 		Waiting: int64(b.d.waits()), Workers: int64(b.o.Workers),
 		SlotBytes:  slots * int64(unsafe.Sizeof(portConn{})+portBuffer),
 		TableBytes: slots*16 + int64(b.d.bound())*16,
-		Lag:        n.lag.snapshot(), Batch: n.batch.snapshot(),
-		Loops: 1, Backend: "portable", Uptime: up,
+		Loops:      1, Backend: "portable", Uptime: up,
 	}
-	for i := range s.Closed {
-		s.Closed[i] = n.closed[i].Load()
-	}
-	for i := range s.Pauses {
-		s.Pauses[i] = n.pauses[i].Load()
-	}
-	return s
-}
-
-// add counts one observation.
-func (h *portHistogram) add(d time.Duration) {
-	i := 0
-	for i < len(h.buckets)-1 && d >= time.Microsecond<<i {
-		i++
-	}
-	h.buckets[i].Add(1)
-	h.sum.Add(int64(d))
-}
-
-func (h *portHistogram) snapshot() (s Histogram) {
-	for i := range h.buckets {
-		s.Buckets[i] = h.buckets[i].Load()
-	}
-	s.Sum = time.Duration(h.sum.Load())
-	return s
+	b.n.addTo(&st)
+	st.InHeld = b.bufs.held.Load() - st.OutHeld
+	return st
 }

@@ -124,7 +124,6 @@ func (c *portConn) gone() {
 	c.b.bufs.put(c.mu.queue)
 	c.b.bufs.put(c.mu.out)
 	c.mu.queue, c.mu.out = nil, nil
-	c.b.n.inHeld.Add(-int64(c.mu.queued))
 	c.b.n.outHeld.Add(-int64(c.mu.outHeld))
 	c.mu.queued, c.mu.outHeld = 0, 0
 	if c.mu.held {
@@ -311,7 +310,7 @@ func (c *portConn) due(now time.Time) time.Time {
 func (c *portConn) deadlines(due time.Time) bool {
 	now := time.Now()
 	if !due.IsZero() && now.After(due) {
-		c.b.n.lag.add(now.Sub(due))
+		c.b.n.lag.observe(now.Sub(due))
 	}
 	o := c.b.o
 	c.mu.Lock()

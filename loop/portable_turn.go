@@ -26,7 +26,7 @@ func (c *portConn) turns() bool {
 		c.apply(v)
 	}
 	if !began.IsZero() {
-		c.b.n.batch.add(time.Since(began))
+		c.b.n.batch.observe(time.Since(began))
 	}
 	return c.isOpen()
 }
@@ -185,7 +185,6 @@ func (c *portConn) busyLocked() bool { return c.mu.scheduled || c.mu.waiting > 0
 func (c *portConn) holdTail(n int) {
 	if d := int64(n - c.tail); d != 0 {
 		c.b.bufs.held.Add(d)
-		c.b.n.inHeld.Add(d)
 		c.tail = n
 	}
 }

@@ -29,7 +29,6 @@ func (c *portConn) enqueue(rec []byte) {
 	x.b = appendRecord(x.b, rec, time.Since(c.b.epoch))
 	c.mu.queue = x
 	c.mu.queued += len(rec)
-	c.b.n.inHeld.Add(int64(len(rec)))
 	c.b.n.records.Add(1)
 	if c.mu.queued >= c.b.o.QueueMax {
 		c.pauseLocked(PauseQueue)
@@ -143,7 +142,6 @@ func (w *portWorker) done(n int) {
 	}
 	c.mu.workedAt = time.Now()
 	c.mu.queued -= n
-	c.b.n.inHeld.Add(-int64(n))
 	if c.mu.queued <= c.b.o.QueueMax/2 {
 		c.resumeLocked(PauseQueue)
 	}
