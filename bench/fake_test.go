@@ -1,0 +1,215 @@
+package bench
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/rookery-server/rookery/memprof"
+	"github.com/spf13/cobra"
+)
+
+// fake is a small server with the command line of `rookery serve`, written on
+// net and net/http: what the clients of bench are proved against.
+type fake struct {
+	sessions atomic.Int64
+	clients  atomic.Int64
+	// faults
+	raw       bool // echo bytes
+	mute      bool // accept and never answer
+	wrong     bool // answer with something else
+	oneShot   bool // close after a reply
+	brief     bool // end streams at once
+	noSession bool
+}
+
+func serveFakeCommand() *cobra.Command {
+	var tcp, web, admin string
+	var f fake
+	var exit, deaf bool
+	c := &cobra.Command{Use: "serve", RunE: func(*cobra.Command, []string) error {
+		if exit {
+			return fmt.Errorf("this server will not start")
+		}
+		if deaf {
+			select {}
+		}
+		return f.serve(tcp, web, admin)
+	}}
+	c.Flags().StringVar(&tcp, "tcp", "", "")
+	c.Flags().StringVar(&web, "http", "", "")
+	c.Flags().StringVar(&admin, "admin", "", "")
+	c.Flags().BoolVar(&f.oneShot, "one-shot", false, "")
+	c.Flags().BoolVar(&f.wrong, "wrong", false, "")
+	c.Flags().BoolVar(&exit, "exit", false, "")
+	c.Flags().BoolVar(&deaf, "deaf", false, "")
+	return c
+}
+
+func (f *fake) serve(tcp, web, admin string) error {
+	failed := make(chan error, 3)
+	listen := func(addr string, serve func(net.Listener) error) error {
+		l, err := net.Listen("tcp", addr)
+		if err == nil {
+			go func() { failed <- serve(l) }()
+		}
+		return err
+	}
+	if err := listen(tcp, f.serveLines); err != nil {
+		return err
+	}
+	if err := listen(web, func(l net.Listener) error { return http.Serve(l, f.mcp()) }); err != nil {
+		return err
+	}
+	if err := listen(admin, func(l net.Listener) error { return http.Serve(l, f.admin()) }); err != nil {
+		return err
+	}
+	return <-failed
+}
+
+func (f *fake) serveLines(l net.Listener) error {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		go f.lines(c)
+	}
+}
+
+func (f *fake) lines(c net.Conn) {
+	defer func() { _ = c.Close() }()
+	f.clients.Add(1)
+	defer f.clients.Add(-1)
+	in := bufio.NewReader(c)
+	for {
+		line, err := in.ReadBytes('\n')
+		if err != nil {
+			return
+		}
+		reply := line
+		if !f.raw {
+			reply = f.answer(line)
+		}
+		if f.mute || reply == nil {
+			continue
+		}
+		if _, err := c.Write(reply); err != nil || f.oneShot {
+			return
+		}
+	}
+}
+
+// answer returns the reply to a message, nil for a notification.
+func (f *fake) answer(message []byte) []byte {
+	var m struct {
+		ID     json.RawMessage
+		Method string
+		Params json.RawMessage
+	}
+	if err := json.Unmarshal(message, &m); err != nil {
+		return []byte(`{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"parse error"}}` + "\n")
+	}
+	if m.ID == nil {
+		return nil
+	}
+	result := string(m.Params)
+	switch m.Method {
+	case "initialize":
+		result = `{"protocolVersion":"` + revisionSessions + `","capabilities":{},"serverInfo":{"name":"fake","version":"1"}}`
+	case "tools/call":
+		var p struct{ Arguments struct{ Text string } }
+		if err := json.Unmarshal(m.Params, &p); err != nil {
+			return nil
+		}
+		result = fmt.Sprintf(`{"content":[{"type":"text","text":%q}]}`, p.Arguments.Text)
+	}
+	if f.wrong {
+		result = `["something else"]`
+	}
+	return fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"result":%s}`+"\n", m.ID, result)
+}
+
+func (f *fake) mcp() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /mcp", func(w http.ResponseWriter, r *http.Request) {
+		f.stream(w, r, "id: 1\ndata:\n\n")
+	})
+	mux.HandleFunc("POST /mcp", func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		switch {
+		case f.mute:
+			<-r.Context().Done()
+		case r.Header.Get("Mcp-Method") == "subscriptions/listen":
+			f.stream(w, r, "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\",\"params\":{}}\n\n")
+		default:
+			f.post(w, body)
+		}
+	})
+	return mux
+}
+
+func (f *fake) post(w http.ResponseWriter, body []byte) {
+	reply := f.answer(body)
+	if f.oneShot {
+		w.Header().Set("Connection", "close")
+	}
+	if reply == nil {
+		w.WriteHeader(http.StatusAccepted)
+		return
+	}
+	if !f.noSession {
+		w.Header().Set("Mcp-Session-Id", fmt.Sprint("fake-", f.sessions.Add(1)))
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(reply)
+}
+
+func (f *fake) stream(w http.ResponseWriter, r *http.Request, first string) {
+	f.clients.Add(1)
+	defer f.clients.Add(-1)
+	w.Header().Set("Content-Type", "text/event-stream")
+	_, _ = io.WriteString(w, first)
+	_ = http.NewResponseController(w).Flush()
+	comment := time.NewTicker(50 * time.Millisecond)
+	defer comment.Stop()
+	for !f.brief {
+		select {
+		case <-comment.C:
+			_, _ = io.WriteString(w, ":\n\n")
+			_ = http.NewResponseController(w).Flush()
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+func (f *fake) admin() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /debug/mem", func(w http.ResponseWriter, _ *http.Request) {
+		n := f.clients.Load()
+		report, err := memprof.Take(n, memprof.Component{Name: "connections", Count: n, Bytes: n * 4096})
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(report)
+	})
+	mux.HandleFunc("GET /debug/pprof/heap", func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("gc") == "1" {
+			runtime.GC()
+		}
+		_, _ = w.Write([]byte(os.Args[0]))
+	})
+	return mux
+}

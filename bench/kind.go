@@ -1,0 +1,40 @@
+package bench
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Kind says what a client of ours says before it falls silent.
+type Kind string
+
+const (
+	// TCP connects and exchanges one JSON-RPC echo.
+	TCP Kind = "tcp"
+	// Session initializes an MCP session over newline-delimited JSON-RPC.
+	Session Kind = "jsonrpc-session"
+	// Stream initializes an MCP session of revision 2025-11-25 by POSTs on
+	// pooled connections and then holds its GET event stream.
+	Stream Kind = "mcp-stream"
+	// Listen holds a subscriptions/listen stream of revision 2026-07-28,
+	// acknowledged.
+	Listen Kind = "listen"
+	// SSE holds a bare event stream, with no protocol above it.
+	SSE Kind = "sse"
+	// Caller keeps an MCP session on one keep-alive connection, ready for
+	// calls one after another. It is load, not an idle client.
+	Caller Kind = "caller"
+)
+
+// idleKinds are the kinds of clients a server holds, in the order of reports.
+var idleKinds = []Kind{TCP, Session, Stream, Listen}
+
+func (k Kind) check() error {
+	if k == Caller || k == SSE || slices.Contains(idleKinds, k) {
+		return nil
+	}
+	return fmt.Errorf("no kind of client is called %q (there are %v)", k, idleKinds)
+}
+
+// lines reports whether k speaks newline-delimited JSON, not HTTP.
+func (k Kind) lines() bool { return k == TCP || k == Session }

@@ -1,0 +1,192 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+)
+
+// Revisions of MCP that the clients speak.
+const (
+	revisionSessions  = "2025-11-25" // initialize, session id, GET stream
+	revisionStateless = "2026-07-28" // _meta on each request, subscriptions/listen
+)
+
+const clientInfo = `{"name":"rookery-bench","version":"1"}`
+
+const initializeParams = `{"protocolVersion":"` + revisionSessions + `","capabilities":{},"clientInfo":` + clientInfo + `}`
+
+const statelessMeta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"` + revisionStateless + `",` +
+	`"io.modelcontextprotocol/clientInfo":` + clientInfo + `,"io.modelcontextprotocol/clientCapabilities":{}}`
+
+const initializedNote = `{"jsonrpc":"2.0","method":"notifications/initialized"}`
+
+// rpcCall returns a JSON-RPC request, no newline behind it.
+func rpcCall(id int, method, params string) []byte {
+	return fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%d,"method":%q,"params":%s}`, id, method, params)
+}
+
+// echoCall asks for its own params back; tag tells clients apart.
+func echoCall(id int, method, tag string) []byte { return rpcCall(id, method, `["`+tag+`"]`) }
+
+// toolCall calls the tool echo. meta is empty or `"_meta":{…},`.
+func toolCall(id int, meta, tag string) []byte {
+	return rpcCall(id, "tools/call", `{`+meta+`"name":"echo","arguments":{"text":"`+tag+`"}}`)
+}
+
+func initializeCall(id int) []byte { return rpcCall(id, "initialize", initializeParams) }
+
+// listenCall subscribes to one list, so that a server which grants nothing
+// else still has something to hold the stream for.
+func listenCall(id int) []byte {
+	return rpcCall(id, "subscriptions/listen", `{`+statelessMeta+`,"notifications":{"toolsListChanged":true}}`)
+}
+
+// rpcReply is any JSON-RPC message.
+type rpcReply struct {
+	Version string          `json:"jsonrpc"`
+	ID      json.RawMessage `json:"id"`
+	Method  string          `json:"method"`
+	Params  json.RawMessage `json:"params"`
+	Result  json.RawMessage `json:"result"`
+	Error   *struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+	} `json:"error"`
+}
+
+// parseReply decodes the answer to request id and refuses everything else.
+func parseReply(message []byte, id int) (*rpcReply, error) {
+	var r rpcReply
+	if err := json.Unmarshal(message, &r); err != nil {
+		return nil, fmt.Errorf("reply %q: %w", clip(message), err)
+	}
+	switch {
+	case r.Version != "2.0":
+		return nil, fmt.Errorf("reply %q is no JSON-RPC 2.0", clip(message))
+	case r.Error != nil:
+		return nil, fmt.Errorf("the server answered with error %d: %s", r.Error.Code, r.Error.Message)
+	case string(r.ID) != strconv.Itoa(id):
+		return nil, fmt.Errorf("reply %q answers id %s, asked was %d", clip(message), r.ID, id)
+	}
+	return &r, nil
+}
+
+// A verifier checks the answer to request id, which carried tag.
+type verifier func(message []byte, id int, tag string) error
+
+// verifyEcho wants the params of echoCall as the result.
+func verifyEcho(message []byte, id int, tag string) error {
+	r, err := parseReply(message, id)
+	if err != nil {
+		return err
+	}
+	return sameEcho(r.Result, message, tag)
+}
+
+// verifyRaw wants the very request back: the server echoes bytes.
+func verifyRaw(message []byte, id int, tag string) error {
+	r, err := parseReply(message, id)
+	if err != nil {
+		return err
+	}
+	return sameEcho(r.Params, message, tag)
+}
+
+func sameEcho(got json.RawMessage, message []byte, tag string) error {
+	var said []string
+	if err := json.Unmarshal(got, &said); err != nil || len(said) != 1 || said[0] != tag {
+		return fmt.Errorf("reply %q does not echo %q", clip(message), tag)
+	}
+	return nil
+}
+
+// verifyTool wants tag as the text content of a tool's result.
+func verifyTool(message []byte, id int, tag string) error {
+	r, err := parseReply(message, id)
+	if err != nil {
+		return err
+	}
+	var result struct {
+		IsError bool `json:"isError"`
+		Content []struct{ Type, Text string }
+	}
+	if err := json.Unmarshal(r.Result, &result); err != nil {
+		return fmt.Errorf("reply %q: %w", clip(message), err)
+	}
+	if result.IsError || len(result.Content) != 1 || result.Content[0].Type != "text" || result.Content[0].Text != tag {
+		return fmt.Errorf("reply %q does not hold the text %q", clip(message), tag)
+	}
+	return nil
+}
+
+// verifyInitialize returns the revision that the server chose.
+func verifyInitialize(message []byte, id int) (string, error) {
+	r, err := parseReply(message, id)
+	if err != nil {
+		return "", err
+	}
+	var result struct {
+		ProtocolVersion string `json:"protocolVersion"`
+	}
+	if err := json.Unmarshal(r.Result, &result); err != nil || result.ProtocolVersion == "" {
+		return "", fmt.Errorf("reply %q names no protocolVersion", clip(message))
+	}
+	return result.ProtocolVersion, nil
+}
+
+// verifyListen wants the acknowledgement of a listen stream as its first message.
+func verifyListen(message []byte) error {
+	var r rpcReply
+	if err := json.Unmarshal(message, &r); err != nil {
+		return fmt.Errorf("event %q: %w", clip(message), err)
+	}
+	if r.Error != nil {
+		return fmt.Errorf("the server answered with error %d: %s", r.Error.Code, r.Error.Message)
+	}
+	if r.Method != "notifications/subscriptions/acknowledged" {
+		return fmt.Errorf("the first event of the stream is %q, not the acknowledgement", clip(message))
+	}
+	return nil
+}
+
+// A template recognises replies that differ in their id only, so that a load
+// verifies every reply without decoding each one.
+//
+// Invariant: text[at:at+len(id)] are the digits of the id of the reply that
+// was decoded and found good.
+type template struct {
+	text []byte
+	at   int
+}
+
+// check verifies message, the answer to request id with tag. A reply that has
+// the bytes of an earlier good one but for the digits of its id is good; any
+// other is decoded.
+func (t *template) check(message []byte, id int, tag string, verify verifier) error {
+	var room [20]byte
+	digits := strconv.AppendInt(room[:0], int64(id), 10)
+	if end := t.at + len(digits); len(message) == len(t.text) && len(message) >= end &&
+		bytes.Equal(message[:t.at], t.text[:t.at]) &&
+		bytes.Equal(message[t.at:end], digits) &&
+		bytes.Equal(message[end:], t.text[end:]) {
+		return nil
+	}
+	if err := verify(message, id, tag); err != nil {
+		return err
+	}
+	t.text = append(t.text[:0], message...)
+	t.at = bytes.Index(message, digits)
+	return nil
+}
+
+const clipBytes = 200
+
+// clip returns the start of b, enough to recognise it in an error.
+func clip(b []byte) []byte {
+	if len(b) > clipBytes {
+		return append(bytes.Clone(b[:clipBytes]), "..."...)
+	}
+	return b
+}

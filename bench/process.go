@@ -1,0 +1,118 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// tailBytes of what a process says on standard error are kept for errors.
+	tailBytes = 4 << 10
+	// stopGrace is the time that a process has to end after its standard
+	// input closed: a keeper waits for its server that long, and a little.
+	stopGrace = killAfter + 2*time.Second
+)
+
+// process is a child that lives as long as its standard input is open: a
+// keeper or a worker. Close it with stop.
+type process struct {
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	lines chan []byte // of standard output; closed at its end
+	tail  *tail
+}
+
+// startProcess runs argv. The child leads a process group of its own, so that
+// a Ctrl-C in the terminal reaches the orchestrator alone, which then ends its
+// children in order.
+func startProcess(argv []string) (*process, error) {
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = stopGrace // a grandchild may hold standard error open
+	p := &process{cmd: cmd, lines: make(chan []byte, 16), tail: &tail{}}
+	cmd.Stderr = p.tail
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	p.stdin = stdin
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("bench: starting %s: %w", argv[0], err)
+	}
+	go p.read(stdout)
+	return p, nil
+}
+
+func (p *process) read(stdout io.Reader) {
+	defer close(p.lines)
+	scanner := bufio.NewScanner(stdout)
+	scanner.Buffer(nil, 1<<20)
+	for scanner.Scan() {
+		p.lines <- bytes.Clone(scanner.Bytes())
+	}
+}
+
+// line returns the next line of standard output.
+func (p *process) line(ctx context.Context) ([]byte, error) {
+	select {
+	case l, ok := <-p.lines:
+		if !ok {
+			return nil, fmt.Errorf("it ended%s", p.tail.said())
+		}
+		return l, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// stop closes the child's standard input and waits until it has ended; a child
+// that does not is killed. It is safe to call on a child that has ended.
+func (p *process) stop() error {
+	_ = p.stdin.Close()
+	kill := time.AfterFunc(stopGrace, func() { _ = p.cmd.Process.Kill() })
+	defer kill.Stop()
+	for range p.lines {
+		// The reader must come to its end before Wait closes the pipe.
+	}
+	return p.cmd.Wait()
+}
+
+// tail keeps the end of what is written to it. Safe for concurrent use.
+type tail struct {
+	mu struct {
+		sync.Mutex
+		text []byte
+	}
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.mu.text = append(t.mu.text, p...)
+	if extra := len(t.mu.text) - tailBytes; extra > 0 {
+		t.mu.text = append(t.mu.text[:0], t.mu.text[extra:]...)
+	}
+	return len(p), nil
+}
+
+// said returns the kept text as the end of an error message.
+func (t *tail) said() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	text := bytes.TrimSpace(t.mu.text)
+	if len(text) == 0 {
+		return " without a word"
+	}
+	return ": " + string(text)
+}
