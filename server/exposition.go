@@ -1,0 +1,213 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/rookery-server/rookery/loop"
+	"github.com/rookery-server/rookery/memprof"
+)
+
+// expose writes everything in Prometheus text format, each family under its
+// help and type.
+func (s *Server) expose(w io.Writer) error {
+	var plain, out bytes.Buffer
+	s.metrics.set.WritePrometheus(&plain)
+	annotate(&out, plain.Bytes())
+	_, err := w.Write(out.Bytes())
+	return err
+}
+
+// annotate copies samples and puts the help and type of a family before its
+// first one. Comment lines are left out: the library writes some, without help,
+// when its process-wide switch for metadata is on.
+func annotate(dst *bytes.Buffer, src []byte) {
+	last := ""
+	for line := range bytes.Lines(src) {
+		if line[0] == '#' {
+			continue
+		}
+		name := string(line[:bytes.IndexAny(line, "{ ")])
+		if _, ok := families[name]; !ok {
+			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+				if base, cut := bytes.CutSuffix([]byte(name), []byte(suffix)); cut {
+					name = string(base)
+				}
+			}
+		}
+		if name != last {
+			last = name
+			f := families[name]
+			fmt.Fprintf(dst, "# HELP %s %s\n# TYPE %s %s\n", name, f.help, name, f.kind)
+		}
+		dst.Write(line)
+	}
+}
+
+// writeStats writes what the packages below count, from one snapshot.
+func (s *Server) writeStats(w io.Writer) {
+	st := s.Stats()
+	p := page{w}
+	p.gauge(fmt.Sprintf(`rookery_build_info{version=%q,go=%q,backend=%q}`, s.opts.Version, runtime.Version(), st.Loop.Backend), 1)
+	p.gauge("rookery_uptime_seconds", int64(st.Loop.Uptime/time.Second))
+	p.connections(&st)
+	p.traffic(&st.Loop)
+	p.work(&st)
+	p.protocol(&st)
+	p.memory(s)
+	p.collector()
+}
+
+// page writes samples.
+type page struct{ w io.Writer }
+
+func (p page) gauge(name string, v int64)   { metrics.WriteGaugeFloat64(p.w, name, float64(v)) }
+func (p page) counter(name string, v int64) { metrics.WriteCounterUint64(p.w, name, uint64(v)) }
+
+func (p page) connections(st *Stats) {
+	web := max(st.Loop.Open-st.Clients, 0) // read one after the other
+	held := min(st.Loop.Held, web)
+	p.gauge(`rookery_connections{protocol="jsonrpc",state="open"}`, st.Clients)
+	p.gauge(`rookery_connections{protocol="http",state="open"}`, web-held)
+	p.gauge(`rookery_connections{protocol="http",state="stream"}`, held)
+	p.gauge("rookery_connections_buffered", st.Loop.Attached)
+	p.counter("rookery_accepts_total", st.Loop.Accepted)
+	p.counter("rookery_accept_errors_total", st.Loop.Refused)
+	p.counter("rookery_accept_pauses_total", st.Loop.AcceptOff)
+	for _, r := range loop.Reasons() {
+		if r != loop.ReasonNone {
+			p.counter(fmt.Sprintf("rookery_closes_total{reason=%q}", r), st.Loop.Closed[r])
+		}
+	}
+	p.counter("rookery_slow_clients_closed_total", st.Loop.Closed[loop.ReasonSlow])
+}
+
+func (p page) traffic(st *loop.Stats) {
+	p.counter("rookery_received_bytes_total", st.BytesIn)
+	p.counter("rookery_sent_bytes_total", st.BytesOut)
+	p.gauge(`rookery_held_bytes{direction="in"}`, st.InHeld)
+	p.gauge(`rookery_held_bytes{direction="out"}`, st.OutHeld)
+	for _, c := range loop.Pauses() {
+		p.counter(fmt.Sprintf("rookery_read_pauses_total{cause=%q}", c), st.Pauses[c])
+	}
+	p.gauge("rookery_loops", int64(st.Loops))
+	p.histogram("rookery_loop_lag_seconds", &st.Lag)
+	p.histogram("rookery_loop_batch_seconds", &st.Batch)
+}
+
+func (p page) work(st *Stats) {
+	p.counter("rookery_worker_records_total", st.Loop.Records)
+	p.counter("rookery_loop_panics_total", st.Loop.Panics)
+	p.gauge("rookery_ring_depth", st.Loop.RingDepth)
+	p.gauge("rookery_ring_capacity", st.Loop.RingCap)
+	p.gauge(`rookery_workers{state="running"}`, st.Loop.Running)
+	p.gauge(`rookery_workers{state="waiting"}`, st.Loop.Waiting)
+	p.gauge("rookery_workers_limit", st.Loop.Workers)
+	p.gauge("rookery_calls_in_flight", int64(st.InFlight))
+	p.gauge("rookery_questions_open", int64(st.Asks))
+}
+
+func (p page) protocol(st *Stats) {
+	p.gauge("rookery_sessions", int64(st.Sessions))
+	m := &st.MCP
+	p.counter("rookery_sessions_created_total", int64(m.SessionsCreated))
+	p.counter("rookery_sessions_ended_total", int64(m.SessionsEnded))
+	p.counter("rookery_sessions_unknown_total", int64(m.SessionsUnknown))
+	p.counter(`rookery_mcp_messages_total{kind="request"}`, int64(m.Requests))
+	p.counter(`rookery_mcp_messages_total{kind="notification"}`, int64(m.Notifications))
+	p.counter(`rookery_mcp_messages_total{kind="answer"}`, int64(m.Answers))
+	for _, o := range []struct {
+		name string
+		n    uint64
+	}{
+		{"ok", m.Succeeded}, {"tool_error", m.ToolErrors}, {"refused", m.Refused},
+		{"failed", m.Failed}, {"cancelled", m.Cancelled},
+	} {
+		p.counter(fmt.Sprintf("rookery_mcp_requests_total{outcome=%q}", o.name), int64(o.n))
+	}
+	p.counter("rookery_mcp_panics_total", int64(m.Panicked))
+	p.counter("rookery_mcp_invalid_arguments_total", int64(m.InvalidInputs))
+	p.counter(`rookery_mcp_refused_total{cause="origin"}`, int64(m.BadOrigin))
+	p.counter(`rookery_mcp_refused_total{cause="http"}`, int64(m.BadHTTP))
+	p.counter(`rookery_mcp_refused_total{cause="message"}`, int64(m.BadMessages))
+	p.counter(`rookery_mcp_refused_total{cause="answer"}`, int64(m.AnswersUnknown))
+	p.counter("rookery_mcp_streams_opened_total", int64(m.StreamsOpened))
+	p.counter("rookery_mcp_notifications_sent_total", int64(m.Sent))
+	p.counter("rookery_mcp_notifications_lost_total", int64(m.SendFailed))
+	p.gauge("rookery_mcp_subscriptions", int64(m.Subscriptions))
+	p.gauge("rookery_mcp_topics", int64(m.Topics))
+	p.gauge("rookery_mcp_listens", int64(m.Listens))
+}
+
+func (p page) memory(s *Server) {
+	r, err := s.memory()
+	for _, c := range r.Components {
+		if c.Name != memprof.Unaccounted || err == nil {
+			p.gauge(fmt.Sprintf("rookery_memory_bytes{component=%q}", c.Name), c.Bytes)
+		}
+	}
+	if err == nil {
+		p.gauge("process_resident_memory_bytes", r.Resident.RSS)
+	}
+	p.gauge("go_goroutines", r.Heap.Goroutines)
+	p.gauge("go_heap_live_bytes", r.Heap.Live)
+	p.gauge("go_heap_goal_bytes", r.Heap.Goal)
+	if cpu, err := memprof.CPUTime(os.Getpid()); err == nil {
+		metrics.WriteCounterFloat64(p.w, "process_cpu_seconds_total", cpu.Seconds())
+	}
+}
+
+// gcBounds are the upper bounds of the collector's pause buckets.
+var gcBounds = []time.Duration{10 * time.Microsecond, 25 * time.Microsecond, 50 * time.Microsecond, 100 * time.Microsecond,
+	250 * time.Microsecond, 500 * time.Microsecond, time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
+	10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond}
+
+// collector writes the pauses of the garbage collector. The runtime knows them
+// by buckets of its own: each counts where its upper bound lies, and the sum is
+// one of upper bounds.
+func (p page) collector() {
+	gc := memprof.ReadGC()
+	p.counter("go_gc_cycles_total", int64(gc.Cycles))
+	var sum time.Duration
+	var n uint64
+	i := 0
+	for _, le := range gcBounds {
+		for ; i < len(gc.Pauses) && gc.Pauses[i].Max <= le; i++ {
+			n += gc.Pauses[i].Count
+			sum += time.Duration(gc.Pauses[i].Count) * gc.Pauses[i].Max
+		}
+		p.bucket("go_gc_pause_seconds", fmt.Sprint(le.Seconds()), n)
+	}
+	for ; i < len(gc.Pauses); i++ {
+		n += gc.Pauses[i].Count
+		sum += time.Duration(gc.Pauses[i].Count) * min(gc.Pauses[i].Max, time.Minute)
+	}
+	p.totals("go_gc_pause_seconds", n, sum)
+}
+
+// histogram writes a histogram of the loops.
+func (p page) histogram(name string, h *loop.Histogram) {
+	var n uint64
+	for i, count := range h.Buckets {
+		n += count
+		if i < len(h.Buckets)-1 {
+			p.bucket(name, fmt.Sprint((time.Microsecond << i).Seconds()), n)
+		}
+	}
+	p.totals(name, n, h.Sum)
+}
+
+func (p page) bucket(name, le string, n uint64) {
+	fmt.Fprintf(p.w, "%s_bucket{le=%q} %d\n", name, le, n)
+}
+
+func (p page) totals(name string, n uint64, sum time.Duration) {
+	p.bucket(name, "+Inf", n)
+	fmt.Fprintf(p.w, "%s_sum %g\n%s_count %d\n", name, sum.Seconds(), name, n)
+}

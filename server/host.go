@@ -1,0 +1,21 @@
+package server
+
+import (
+	"github.com/rookery-server/rookery/loop"
+	"github.com/rookery-server/rookery/mcp"
+)
+
+// host writes to connections for mcp. A StreamID is the connection's handle;
+// its top bit is clear because there are at most loopsMax loops.
+type host struct{ s *Server }
+
+var _ mcp.Host = host{}
+
+// Send implements mcp.Host.
+func (h host) Send(to mcp.StreamID, p []byte) error {
+	h.s.metrics.pushed.Inc()
+	return h.s.group.Conn(loop.Handle(to)).Write(p)
+}
+
+// End implements mcp.Host.
+func (h host) End(to mcp.StreamID) { h.s.group.Conn(loop.Handle(to)).End(loop.ReasonDone) }

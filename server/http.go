@@ -1,0 +1,251 @@
+package server
+
+import (
+	"time"
+
+	"github.com/rookery-server/rookery/codec"
+	"github.com/rookery-server/rookery/internal/rpc"
+	"github.com/rookery-server/rookery/loop"
+	"github.com/rookery-server/rookery/mcp"
+)
+
+// endpoint is the path of MCP Streamable HTTP.
+const endpoint = "/mcp"
+
+// wordClosing is the word of a connection whose last response waits for its
+// turn: what arrives behind its request is thrown away.
+const wordClosing = ^uint64(0)
+
+// web is HTTP/1.1 with MCP at /mcp. The word of a connection is
+//
+//	0            no stream is open
+//	wordClosing  see there
+//	other        what mcp said of the open stream (Exchange.Word)
+//
+// Responses leave in the order of their requests: while a worker has earlier
+// requests of a connection, those behind them become records too, and those
+// that may open a stream wait until it is done.
+type web struct {
+	s      *Server
+	limits codec.HTTPLimits
+	date   codec.DateClock
+}
+
+var _ loop.Protocol = (*web)(nil)
+
+func newWeb(s *Server) *web {
+	return &web{s: s, limits: codec.HTTPLimits{Body: s.opts.MessageMax}}
+}
+
+// exchange is one request being looked at, pooled.
+type exchange struct {
+	req codec.Request
+	x   mcp.Exchange
+}
+
+// webSpans is what a record knows of an HTTP request.
+type webSpans struct {
+	req codec.Request
+	env codec.Envelope
+}
+
+// Open implements loop.Protocol.
+func (p *web) Open(loop.Conn) {}
+
+// Closed implements loop.Protocol.
+func (p *web) Closed(h loop.Handle, word uint64, _ loop.Reason) {
+	if word == wordClosing {
+		word = 0
+	}
+	p.s.rpc.CancelScope(rpc.Scope(h), errClientGone)
+	p.s.mcp.StreamClosed(mcp.StreamID(h), word)
+}
+
+// Tick implements loop.Protocol: it keeps an open stream alive.
+func (p *web) Tick(c loop.Conn) { p.send(c, p.s.mcp.AppendKeepAlive) }
+
+// Drain implements loop.Protocol: it ends an open stream in the ordinary way.
+func (p *web) Drain(c loop.Conn) { p.send(c, p.s.mcp.AppendGoodbye) }
+
+func (p *web) send(c loop.Conn, appendTo func(dst []byte, word uint64) []byte) {
+	word := c.Word()
+	if word == 0 || word == wordClosing {
+		return
+	}
+	b := p.s.buffers.Get().(*buffer)
+	defer p.s.putBuffer(b)
+	if b.b = appendTo(b.b, word); len(b.b) > 0 {
+		_ = c.Write(b.b) // a client that is gone has been counted
+	}
+}
+
+// Step implements loop.Protocol.
+func (p *web) Step(t *loop.Turn) loop.Verdict {
+	if t.Conn.Word() == wordClosing {
+		t.N = len(t.In)
+		return loop.More
+	}
+	e := p.s.exchanges.Get().(*exchange)
+	defer func() {
+		e.x = mcp.Exchange{}
+		p.s.exchanges.Put(e)
+	}()
+	n, wants100, bad := codec.ParseRequest(t.In, t.Scan, &p.limits, &e.req)
+	switch {
+	case bad != nil:
+		return p.refuse(t, bad)
+	case n == 0:
+		// A client that pipelines a request behind another may wait for
+		// "100 Continue" in vain: it would stand before the earlier response.
+		if wants100 && !t.Busy {
+			t.Out = codec.AppendContinue(t.Out)
+		}
+		return loop.More
+	}
+	t.N = n
+	p.s.metrics.requests.Inc()
+	msg := t.In[:n:n]
+	if string(e.req.Path.Of(msg)) != endpoint {
+		return p.reply(t, p.elsewhere(nil, msg, &e.req), closes(&e.req))
+	}
+	return p.exchange(t, e, msg)
+}
+
+// closes reports whether the connection ends behind the response to r.
+func closes(r *codec.Request) bool { return r.Flags&codec.FlagKeepAlive == 0 }
+
+// refuse answers what is no request this server reads.
+func (p *web) refuse(t *loop.Turn, bad *codec.HTTPError) loop.Verdict {
+	p.s.metrics.malformedRequests.Inc()
+	t.N, t.Reason = len(t.In), loop.ReasonProtocol
+	if bad.Status == 413 || bad.Status == 414 || bad.Status == 431 {
+		t.Reason = loop.ReasonTooLarge
+	}
+	return p.reply(t, bad.AppendResponse(nil), true)
+}
+
+// elsewhere answers a request for another path than the endpoint.
+func (p *web) elsewhere(dst, msg []byte, r *codec.Request) []byte {
+	const text = "not here: MCP is at " + endpoint + "\n"
+	res := codec.Response{
+		Status: 404, Proto10: r.Flags&codec.FlagHTTP10 != 0, Close: closes(r),
+		ContentType: "text/plain; charset=utf-8", Length: len(text), Date: p.date.At(time.Now()),
+	}
+	if r.Method == codec.MethodOptions && string(r.Path.Of(msg)) == "*" {
+		res.Status, res.ContentType, res.Length = 204, "", 0
+		res.Extra = codec.AppendHeader(nil, "Allow", "GET, POST, DELETE, OPTIONS")
+		return codec.AppendResponse(dst, &res)
+	}
+	dst = codec.AppendResponse(dst, &res)
+	if r.Method == codec.MethodHead {
+		return dst
+	}
+	return append(dst, text...)
+}
+
+// reply sends a finished response: now, or when those before it have left.
+func (p *web) reply(t *loop.Turn, response []byte, last bool) loop.Verdict {
+	kind := recordReply
+	if last {
+		kind = recordLast
+	}
+	switch {
+	case t.Busy:
+		t.Record = append(append(t.Record, byte(kind)), response...)
+		if last {
+			p.close(t)
+		}
+		return loop.Work
+	case last:
+		t.Out = append(t.Out, response...)
+		if t.Reason == loop.ReasonNone {
+			t.Reason = loop.ReasonDone
+		}
+		return loop.End
+	}
+	t.Out = append(t.Out, response...)
+	return loop.Next
+}
+
+// close makes Step throw away what follows, until the worker has ended the
+// connection.
+func (p *web) close(t *loop.Turn) {
+	t.N = len(t.In)
+	t.Conn.SetWord(wordClosing)
+}
+
+// exchange sees to a request for the endpoint.
+func (p *web) exchange(t *loop.Turn, e *exchange, msg []byte) loop.Verdict {
+	e.x = mcp.Exchange{Stream: mcp.StreamID(t.Conn.Handle()), Req: &e.req, Msg: msg}
+	x := &e.x
+	where := p.s.mcp.Plan(x)
+	switch {
+	case where == mcp.OnLoop && !t.Busy:
+		x.Out = t.Out
+		p.s.timeMCP(nil, func() { p.s.mcp.ServeHTTP(x) })
+		t.Out = x.Out
+		return p.served(t, x)
+	case where == mcp.OnLoop && unblocks(x):
+		// Somebody on a worker may wait for it, perhaps the very request that
+		// keeps this connection busy: take effect now, respond in turn.
+		p.s.timeMCP(nil, func() { p.s.mcp.ServeHTTP(x) })
+		return p.reply(t, x.Out, x.Close)
+	case where == mcp.OnLoop && opensStream(x):
+		return p.reply(t, p.overloaded(nil, x), closes(&e.req))
+	}
+	if t.Overloaded {
+		p.s.metrics.shedBudget.Inc()
+		return p.reply(t, p.overloaded(nil, x), closes(&e.req))
+	}
+	spans := webSpans{e.req, x.Env}
+	t.Record = append(appendPlain(append(t.Record, byte(recordHTTP)), &spans), msg...)
+	if closes(&e.req) {
+		p.close(t)
+	}
+	return loop.Work
+}
+
+// unblocks reports whether an exchange is an answer, a cancellation or another
+// notification.
+func unblocks(x *mcp.Exchange) bool {
+	switch x.Env.Kind {
+	case codec.KindResult, codec.KindError, codec.KindNotification:
+		return true
+	}
+	return false
+}
+
+// opensStream reports whether the response may stay open.
+func opensStream(x *mcp.Exchange) bool {
+	return x.Req.Method == codec.MethodGet ||
+		x.Env.Kind == codec.KindRequest && string(x.Env.Method.Of(x.Req.Body.Of(x.Msg))) == "subscriptions/listen"
+}
+
+// served turns what mcp decided into a verdict.
+func (p *web) served(t *loop.Turn, x *mcp.Exchange) loop.Verdict {
+	switch {
+	case x.Hold:
+		t.Conn.SetWord(x.Word)
+		return loop.Hold
+	case x.Close || closes(x.Req):
+		t.Reason = loop.ReasonDone
+		return loop.End
+	}
+	return loop.Next
+}
+
+// overloaded is the response to a request that is not served for want of
+// capacity.
+func (p *web) overloaded(dst []byte, x *mcp.Exchange) []byte {
+	var id []byte
+	if x.Env.Kind == codec.KindRequest {
+		id = x.Env.ID.Of(x.Req.Body.Of(x.Msg))
+	}
+	body := codec.AppendError(nil, id, errOverloaded)
+	dst = codec.AppendResponse(dst, &codec.Response{
+		Status: 503, Proto10: x.Req.Flags&codec.FlagHTTP10 != 0, Close: closes(x.Req),
+		Length: len(body), ContentType: "application/json", Date: p.date.At(time.Now()),
+		Extra: codec.AppendHeader(nil, "Retry-After", "1"),
+	})
+	return append(dst, body...)
+}

@@ -1,0 +1,93 @@
+package server
+
+import (
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/rookery-server/rookery/loop"
+	"github.com/rookery-server/rookery/memprof"
+	"github.com/rookery-server/rookery/session"
+)
+
+// janitor ends idle sessions and gives memory back after a burst. It is one
+// goroutine of the server's.
+type janitor struct {
+	s       *Server
+	quit    chan struct{}
+	done    chan struct{}
+	running bool
+	relief  relief
+}
+
+// Times and amounts of the janitor.
+const (
+	janitorEvery = time.Second
+	// sweepMin is the least number of sessions looked at in one round; a round
+	// sees at least a sixtieth of the table, so every session is seen once a
+	// minute.
+	sweepMin  = 1024
+	sweepPart = 60
+)
+
+func newJanitor(s *Server) *janitor {
+	return &janitor{s: s, quit: make(chan struct{}), done: make(chan struct{})}
+}
+
+func (j *janitor) start() {
+	j.running = true
+	go j.run()
+}
+
+// stop ends the janitor and waits for it.
+func (j *janitor) stop() {
+	if j.running {
+		close(j.quit)
+		<-j.done
+	}
+}
+
+func (j *janitor) run() {
+	defer close(j.done)
+	tick := time.NewTicker(janitorEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-j.quit:
+			return
+		case now := <-tick.C:
+			j.sweep()
+			j.relieve(now)
+		}
+	}
+}
+
+// sweep ends sessions that are idle and have no open stream.
+func (j *janitor) sweep() {
+	if j.s.opts.SessionIdle <= 0 {
+		return
+	}
+	n := max(sweepMin, j.s.sessions.Len()/sweepPart)
+	ended := j.s.sessions.Sweep(n, j.streams, func(ref session.Ref, r session.Record) {
+		j.s.mcp.SessionEnded(uint64(ref), toSession(&r))
+	})
+	if ended > 0 {
+		j.s.log.Debug("idle sessions ended", slog.Int("sessions", ended))
+	}
+}
+
+// streams reports whether the connection that a session names is still open. A
+// connection with a session or a stream has a word, a closed one has none.
+func (j *janitor) streams(r *session.Record) bool {
+	return r.Stream != 0 && j.s.group.Conn(loop.Handle(r.Stream)).Word() != 0
+}
+
+// relieve gives memory back when the rule says so.
+func (j *janitor) relieve(now time.Time) {
+	st := j.s.group.Stats()
+	if !j.relief.due(now, st.Messages+st.Accepted+st.Attached, memprof.ReadHeap()) {
+		return
+	}
+	debug.FreeOSMemory()
+	j.s.metrics.memoryReturns.Inc()
+}

@@ -1,0 +1,153 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/rookery-server/rookery/codec"
+	"github.com/rookery-server/rookery/loop"
+)
+
+// Options configure a Server. The zero value serves nothing but is valid: set
+// the addresses that are wanted. Defaults stand beside the fields; sizes are
+// bytes.
+type Options struct {
+	// TCP, HTTP and Admin are the addresses to listen on ("host:port", port 0
+	// for any free one; TCP and HTTP also "unix:/path"). An empty address
+	// turns that listener off. An Admin address without a host means loopback.
+	TCP, HTTP, Admin string
+
+	// Name, Version, Title and Instructions introduce the server to MCP
+	// clients. Default: "rookery", the version of the main module.
+	Name, Version, Title, Instructions string
+	// AllowedOrigins are browser origins that may call /mcp besides those of
+	// loopback; "*" allows all.
+	AllowedOrigins []string
+	// PageSize bounds one page of an MCP list. Default: 100.
+	PageSize int
+	// SubscriptionsMax bounds the subscriptions of one session. Default: 256.
+	SubscriptionsMax int
+
+	// Logger receives what an operator should know. Default: slog.Default().
+	Logger *slog.Logger
+
+	// Workers is how many handlers run at a time. Default: 64 × GOMAXPROCS.
+	Workers int
+	// WaitingMax bounds handlers that wait for a client outside the count of
+	// Workers. Default: 65,536.
+	WaitingMax int
+	// AsksMax bounds questions to clients that are not answered yet. Default: 65,536.
+	AsksMax int
+	// RequestDeadline is how long a request may wait for a worker before it is
+	// answered with "overloaded" instead. Negative: for ever. Default: 10 s.
+	RequestDeadline time.Duration
+
+	// MessageMax bounds one JSON-RPC line and one HTTP body. Default: 16 MiB.
+	MessageMax int
+	// BatchMax bounds the messages of one batch. Default: 100.
+	BatchMax int
+	// DepthMax bounds the nesting of JSON. Default: 64.
+	DepthMax int
+
+	// SessionsMax bounds MCP sessions. Default: 1,048,576.
+	SessionsMax int
+	// SessionIdle ends an MCP session that has no open stream and was not used
+	// for so long. Negative: never. Default: 30 min.
+	SessionIdle time.Duration
+
+	// DrainTimeout is how long Run lets requests in flight finish when its
+	// context ends. Default: 10 s.
+	DrainTimeout time.Duration
+
+	// Loop tunes the event loops. Its Logger, Pool, Workers, WaitingMax and
+	// MessageMax are set from the fields above.
+	Loop loop.Options
+}
+
+// Defaults that other fields do not compute.
+const (
+	waitingMax      = 1 << 16
+	sessionsMax     = 1 << 20
+	requestDeadline = 10 * time.Second
+	sessionIdle     = 30 * time.Minute
+	drainTimeout    = 10 * time.Second
+
+	// loopsMax keeps the top bit of a handle clear: ids of connections and of
+	// sessions are told apart by it.
+	loopsMax = 128
+)
+
+// fill sets defaults and names the first impossible option.
+func (o *Options) fill() error {
+	setInt(&o.Workers, 64*runtime.GOMAXPROCS(0))
+	setInt(&o.WaitingMax, waitingMax)
+	setInt(&o.AsksMax, waitingMax)
+	setInt(&o.MessageMax, codec.LineBytesMax)
+	setInt(&o.BatchMax, codec.BatchMax)
+	setInt(&o.DepthMax, codec.DepthMax)
+	setInt(&o.SessionsMax, sessionsMax)
+	setDuration(&o.RequestDeadline, requestDeadline)
+	setDuration(&o.SessionIdle, sessionIdle)
+	setDuration(&o.DrainTimeout, drainTimeout)
+	if o.Name == "" {
+		o.Name = "rookery"
+	}
+	if o.Version == "" {
+		o.Version = buildVersion()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o.check()
+}
+
+func (o *Options) check() error {
+	var errs []error
+	for _, c := range []struct {
+		value int
+		name  string
+	}{
+		{o.Workers, "Workers"}, {o.WaitingMax, "WaitingMax"}, {o.AsksMax, "AsksMax"},
+		{o.MessageMax, "MessageMax"}, {o.BatchMax, "BatchMax"}, {o.DepthMax, "DepthMax"},
+		{o.SessionsMax, "SessionsMax"},
+	} {
+		if c.value < 0 {
+			errs = append(errs, fmt.Errorf("server: %s must be positive", c.name))
+		}
+	}
+	if o.MessageMax > 1<<30 {
+		errs = append(errs, errors.New("server: MessageMax must not exceed 1 GiB"))
+	}
+	if o.DrainTimeout < 0 {
+		errs = append(errs, errors.New("server: DrainTimeout must not be negative"))
+	}
+	if o.Loop.Loops > loopsMax {
+		errs = append(errs, fmt.Errorf("server: Loop.Loops must not exceed %d", loopsMax))
+	}
+	return errors.Join(errs...)
+}
+
+// loopOptions returns o.Loop with what follows from the other fields.
+func (o *Options) loopOptions(p loop.Pool) loop.Options {
+	l := o.Loop
+	l.Logger, l.Pool = o.Logger, p
+	l.Workers, l.WaitingMax = o.Workers, o.WaitingMax
+	l.MessageMax = max(o.MessageMax+len("\r\n"), (&codec.HTTPLimits{Body: o.MessageMax}).Message())
+	setInt(&l.Loops, min(runtime.GOMAXPROCS(0), loopsMax))
+	return l
+}
+
+func setInt(p *int, value int) {
+	if *p == 0 {
+		*p = value
+	}
+}
+
+func setDuration(p *time.Duration, value time.Duration) {
+	if *p == 0 {
+		*p = value
+	}
+}
