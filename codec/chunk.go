@@ -114,7 +114,7 @@ func (c *chunkScan) advance(b []byte, bodyMax int) (done bool, err *HTTPError) {
 // it; nil when it is not complete. It checks the bounds of size and trailer
 // lines, and counts trailers as slack.
 func (c *chunkScan) nextLine(b []byte) ([]byte, *HTTPError) {
-	if len(b) < c.pos {
+	if len(b) < c.pos+c.rel {
 		return nil, nil
 	}
 	rest := b[c.pos:]
@@ -247,11 +247,16 @@ func EndChunk(dst []byte, mark int) []byte {
 	if n == 0 {
 		return dst[:mark]
 	}
-	if uint64(n) > 1<<32-1 {
+	putChunkSize(dst[mark:mark+len(chunkMark)-len("\r\n")], uint64(n))
+	return append(dst, "\r\n"...)
+}
+
+// putChunkSize fills digits with n in hex.
+func putChunkSize(digits []byte, n uint64) {
+	if n>>(4*len(digits)) != 0 {
 		panic("codec: chunk of 4 GiB or more")
 	}
-	for i := range 8 {
-		dst[mark+i] = hexDigits[uint64(n)>>(28-4*i)&0xf]
+	for i := range digits {
+		digits[len(digits)-1-i] = hexDigits[n>>(4*i)&0xf]
 	}
-	return append(dst, "\r\n"...)
 }

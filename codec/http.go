@@ -150,72 +150,71 @@ const (
 // is kept is bounded by lim.Message; nothing is allocated, and no length the
 // client tells is trusted with more than a comparison.
 func ParseRequest(b []byte, scan *[2]uint64, lim *HTTPLimits, req *Request) (n int, wants100 bool, err *HTTPError) {
-	l := lim.resolve()
-	switch scan[1] & phaseMask {
+	p := headParser{b: b, lim: lim.resolve(), req: req}
+	phase := scan[1] & phaseMask
+	var done bool
+	switch phase {
 	case phaseHead:
-		return parseFresh(b, scan, l, req)
+		done, err = p.resume(scan)
 	case phaseLength:
-		if n = int(scan[0]); len(b) < n {
-			return 0, false, nil
-		}
-		if err = parseAgain(b, l, req); err != nil {
-			return 0, false, err
-		}
-		req.Body = Span{req.Head, uint32(n) - req.Head}
+		done = uint64(len(b)) >= scan[0]
 	default:
 		c := loadChunkScan(scan)
-		done, err := c.advance(b, l.Body)
-		if err != nil || !done {
-			c.store(scan)
-			return 0, false, err
-		}
-		if err = parseAgain(b, l, req); err != nil {
-			return 0, false, err
-		}
-		req.Body, n = decodeChunks(b, c.head), c.pos
+		done, err = c.advance(b, p.lim.Body)
+		c.store(scan)
 	}
-	*scan = [2]uint64{}
-	return n, false, nil
-}
-
-// parseFresh goes on with a head, and with the body if the head is complete.
-func parseFresh(b []byte, scan *[2]uint64, lim HTTPLimits, req *Request) (n int, wants100 bool, err *HTTPError) {
-	*req = Request{}
-	p := headParser{b: b, lim: lim, req: req,
-		line: int(uint32(scan[0])), search: int(scan[0] >> 32),
-		base: int(scan[1] >> 32), count: int(uint16(scan[1] >> 8)),
-	}
-	resumed := p.search > 0
-	if p.search > len(b) {
-		return 0, false, nil
-	}
-	done, err := p.run()
-	if err != nil {
+	if !done || err != nil {
 		return 0, false, err
 	}
-	if !done {
+	if phase != phaseHead {
+		// The head was read in an earlier call, which only this call's req can
+		// tell of: read it once more, and the framing of the body with it.
+		if err = p.again(); err != nil {
+			return 0, false, err
+		}
+	}
+	n, err = p.body(scan)
+	wants100 = phase == phaseHead && n == 0 && err == nil && req.Flags&FlagExpect != 0 && len(b) == int(req.Head)
+	return n, wants100, err
+}
+
+// resume goes on with a head where the scan words say. When it is done, p has
+// read and judged the whole head.
+func (p *headParser) resume(scan *[2]uint64) (done bool, err *HTTPError) {
+	*p.req = Request{}
+	p.line, p.search = int(uint32(scan[0])), int(scan[0]>>32)
+	p.base, p.count = int(scan[1]>>32), int(uint16(scan[1]>>8))
+	started := p.search > 0
+	if p.search > len(p.b) {
+		return false, nil
+	}
+	done, err = p.run()
+	switch {
+	case err != nil:
+		return false, err
+	case !done:
 		scan[0] = uint64(p.line) | uint64(p.search)<<32
 		scan[1] = phaseHead | uint64(p.count)<<8 | uint64(p.base)<<32
-		return 0, false, nil
+		return false, nil
+	case started:
+		return true, p.again()
 	}
-	if resumed {
-		// What earlier lines said is forgotten: read them again, once.
-		*req = Request{}
-		p = headParser{b: b, lim: lim, req: req}
-		if _, err = p.run(); err != nil {
-			return 0, false, err
-		}
-	}
-	if err = p.finish(); err != nil {
-		return 0, false, err
-	}
-	if n, err = p.body(scan); n > 0 || err != nil {
-		return n, false, err
-	}
-	return 0, req.Flags&FlagExpect != 0 && len(b) == int(req.Head), nil
+	return true, p.finish()
 }
 
-// body looks for the body behind a complete head.
+// again reads a head from its start that is complete: lines read in an earlier
+// call left nothing behind.
+func (p *headParser) again() *HTTPError {
+	*p.req = Request{}
+	*p = headParser{b: p.b, lim: p.lim, req: p.req}
+	if _, err := p.run(); err != nil {
+		return err
+	}
+	return p.finish()
+}
+
+// body looks for the body behind a complete head. n is the length of the whole
+// request, 0 if more bytes are needed.
 func (p *headParser) body(scan *[2]uint64) (n int, err *HTTPError) {
 	head := p.line
 	if p.req.Flags&FlagChunked == 0 {
@@ -237,14 +236,4 @@ func (p *headParser) body(scan *[2]uint64) (n int, err *HTTPError) {
 	p.req.Body = decodeChunks(p.b, head)
 	*scan = [2]uint64{}
 	return c.pos, nil
-}
-
-// parseAgain reads a head that was complete and good in an earlier call.
-func parseAgain(b []byte, lim HTTPLimits, req *Request) *HTTPError {
-	*req = Request{}
-	p := headParser{b: b, lim: lim, req: req}
-	if _, err := p.run(); err != nil {
-		return err
-	}
-	return p.finish()
 }

@@ -117,7 +117,7 @@ func readNetHTTP(in []byte) (o theirs) {
 
 // agree compares what we and net/http make of the requests in in, one after
 // another, as far as both read them.
-func agree(t *testing.T, in []byte) {
+func agree(t failer, in []byte) {
 	t.Helper()
 	for range 8 {
 		ours, theirs := parseWhole(in, nil), readNetHTTP(in)
@@ -141,6 +141,12 @@ func agree(t *testing.T, in []byte) {
 		}
 		in = in[ours.n:]
 	}
+}
+
+// failer is a *testing.T or a *rapid.T.
+type failer interface {
+	Helper()
+	Fatalf(format string, args ...any)
 }
 
 // differences tells where two readings of one request part.
@@ -206,7 +212,7 @@ func TestHTTPAgreement(t *testing.T) {
 // FuzzHTTPAgreement looks for bytes that we and net/http read differently.
 func FuzzHTTPAgreement(f *testing.F) {
 	seedHTTP(func(in []byte) { f.Add(in) })
-	f.Fuzz(agree)
+	f.Fuzz(func(t *testing.T, in []byte) { agree(t, in) })
 }
 
 // FuzzHTTPPieces looks for bytes that mean something else when they come in

@@ -87,15 +87,17 @@ func (p *headParser) once(s *Span, at Span) {
 	*s = at
 }
 
+// host checks every Host there is: what a line is refused for must not depend on
+// the lines before it, which may have come in an earlier call.
 func (p *headParser) host(v []byte, at Span) *HTTPError {
+	if !validHost(v) {
+		return errHost
+	}
 	if p.req.Host.Off != 0 {
 		p.saw |= sawHosts
 		return nil
 	}
 	p.req.Host = at
-	if !validHost(v) {
-		return errHost
-	}
 	return nil
 }
 

@@ -200,7 +200,7 @@ func TestPipeline(t *testing.T) {
 // TestParseRequestShrunk: scan words of another buffer are the caller's mistake;
 // they make the parser wait, not panic.
 func TestParseRequestShrunk(t *testing.T) {
-	for _, in := range []string{"GET / HTTP/1.1\r\nHost", "POST / HTTP/1.1\r\n" + host + "Content-Length: 9\r\n\r\n1", chunkedHead + "9\r\n1"} {
+	for _, in := range []string{"GET / HTTP/1.1\r\nHost", "POST / HTTP/1.1\r\n" + host + "Content-Length: 9\r\n\r\n1", chunkedHead + "9\r\n1", chunkedHead + "9;a", chunkedHead + "0\r\nX: y"} {
 		var (
 			scan [2]uint64
 			req  Request
@@ -208,6 +208,40 @@ func TestParseRequestShrunk(t *testing.T) {
 		for n := len(in); n >= 0; n-- {
 			if n, _, err := ParseRequest([]byte(in)[:n], &scan, nil, &req); n != 0 || err != nil {
 				t.Errorf("%q: %d, %v", in, n, err)
+			}
+		}
+	}
+}
+
+// TestParseRequestChanged: bytes changed between calls are the caller's mistake
+// too. They are refused if they are bad then; nothing is read beyond them.
+func TestParseRequestChanged(t *testing.T) {
+	for _, in := range []string{
+		"GET / HTTP/1.1\r\n" + host + "\r\n",
+		"POST / HTTP/1.1\r\n" + host + "Content-Length: 3\r\n\r\nabc",
+		chunkedHead + "3\r\nabc\r\n0\r\nX: y\r\n\r\n",
+	} {
+		for cut := 20; cut < len(in); cut++ {
+			for _, bad := range []struct {
+				at int
+				as byte
+			}{{2, 0}, {15, '\r'}, {cut - 1, '\n'}, {len(host), 'A'}, {cut - 4, '9'}} {
+				var (
+					scan [2]uint64
+					req  Request
+				)
+				msg := []byte(in)
+				if n, _, err := ParseRequest(msg[:cut], &scan, nil, &req); n != 0 || err != nil {
+					t.Fatal(n, err)
+				}
+				msg[bad.at] = bad.as
+				n, _, err := ParseRequest(msg, &scan, nil, &req)
+				if bad.at == 2 && err != errMethod {
+					t.Errorf("%q cut at %d: %d, %v", msg, cut, n, err)
+				}
+				if n > 0 {
+					req.Body.Of(msg)
+				}
 			}
 		}
 	}

@@ -35,7 +35,7 @@ func parseWhole(in []byte, lim *HTTPLimits) outcome {
 // it. Each call gets its bytes at another place, and those of the call before
 // are overwritten: nothing but the scan words may carry over. *Request is made
 // anew for each call too.
-func parsePieces(t testing.TB, in []byte, cuts []int, lim *HTTPLimits) outcome {
+func parsePieces(t failer, in []byte, cuts []int, lim *HTTPLimits) outcome {
 	var (
 		o    outcome
 		scan [2]uint64
