@@ -97,15 +97,15 @@ func appendID(dst, id []byte) []byte {
 func appendRaw(dst, raw []byte) []byte {
 	start := len(dst)
 	dst = append(dst, raw...)
-	for _, c := range [...]byte{'\n', '\r'} {
-		for tail := dst[start:]; ; {
-			i := bytes.IndexByte(tail, c)
-			if i < 0 {
-				break
-			}
-			tail[i] = ' '
-			tail = tail[i+1:]
-		}
-	}
+	blank(dst[start:], '\n')
+	blank(dst[start:], '\r')
 	return dst
+}
+
+// blank replaces each c in b, which is valid JSON, by a space.
+func blank(b []byte, c byte) {
+	for i := bytes.IndexByte(b, c); i >= 0; i = bytes.IndexByte(b, c) {
+		b[i] = ' '
+		b = b[i+1:]
+	}
 }

@@ -24,10 +24,14 @@ const (
 	BatchMax = 100 // messages in one batch
 )
 
+// depthCeiling is the most that Limits can grant: the scanner recurses, and a
+// stack must not grow by what a peer sends. encoding/json has the same ceiling.
+const depthCeiling = 10_000
+
 // Limits bounds what one message may ask of the parser. A nil *Limits and a
 // zero field mean the defaults. It is only read, so it may be shared.
 type Limits struct {
-	Depth int // levels of nesting; DepthMax if 0 or less
+	Depth int // levels of nesting; DepthMax if 0 or less, at most 10,000
 	Batch int // messages in a batch; BatchMax if 0; below 0 a batch is no message at all
 }
 
@@ -35,7 +39,7 @@ func (l *Limits) depth() int {
 	if l == nil || l.Depth <= 0 {
 		return DepthMax
 	}
-	return l.Depth
+	return min(l.Depth, depthCeiling)
 }
 
 func (l *Limits) batch() int {

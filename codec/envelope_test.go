@@ -171,6 +171,7 @@ func TestParseEnvelopeLimits(t *testing.T) {
 		{nested, Limits{}, 0},
 		{nested, Limits{Depth: 3}, 0},
 		{nested, Limits{Depth: 2}, CodeInvalidRequest},
+		{bytes.Repeat([]byte("["), LineBytesMax), Limits{Depth: 1 << 30}, CodeInvalidRequest},
 		{batch, Limits{}, 0},
 		{batch, Limits{Batch: 2}, 0},
 		{batch, Limits{Batch: 1}, CodeInvalidRequest},
@@ -182,7 +183,7 @@ func TestParseEnvelopeLimits(t *testing.T) {
 		var env Envelope
 		err := ParseEnvelope(c.msg, &c.lim, &env)
 		if code := codeOf(err); code != c.code {
-			t.Errorf("%s with %+v: %v, want code %d", c.msg, c.lim, err, c.code)
+			t.Errorf("%.80s with %+v: %v, want code %d", c.msg, c.lim, err, c.code)
 		}
 	}
 }

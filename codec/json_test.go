@@ -145,6 +145,29 @@ func TestUnmarshalKeys(t *testing.T) {
 	}
 }
 
+// TestUnmarshalTwin decodes right and wrong values into fields of every kind,
+// and compares with encoding/json.
+func TestUnmarshalTwin(t *testing.T) {
+	keys := rapid.SampledFrom([]string{"text", "escaped", "raw", "number", "any", "map", "slice", "bytes", "ptr", "custom",
+		"textual", "int", "quoted", "small", "float", "flag", "nested", "unknown", `t\u0065xt`})
+	values := rapid.SampledFrom([]string{`"2.0"`, `1`, `-0.5e9`, `null`, `true`, `false`, `"a\nb"`, `""`, `{}`, `[]`,
+		`[{"a":[1]}]`, `{"id":"\u0000"}`, `{"a":"b"}`, `["x","y"]`, `["x",1]`, `128`, `-129`, `127`, `1e3`, `"12"`, `"1.5"`,
+		`"aGVsbG8="`, `"aGVs!"`, `"aGVs\nbG8="`, `"null"`, `"true"`, `"\ud800"`, `1e400`, `-0`, `9223372036854775808`, `0.1`,
+		`{"text":"in","int":5}`, `"fail"`, `1.0`, `"\"12\""`, `123456789.123456789e-5`})
+	rapid.Check(t, func(t *rapid.T) {
+		var members []string
+		for range rapid.IntRange(1, 3).Draw(t, "members") {
+			members = append(members, `"`+keys.Draw(t, "key")+`":`+values.Draw(t, "value"))
+		}
+		doc := []byte("{" + strings.Join(members, ",") + "}")
+		var got, want kinds
+		gotErr, wantErr := Unmarshal(doc, &got), json.Unmarshal(doc, &want)
+		if (gotErr == nil) != (wantErr == nil) || (gotErr == nil && !reflect.DeepEqual(got, want)) {
+			t.Fatalf("%s:\n got %+v, %v\nwant %+v, %v", doc, got, gotErr, want, wantErr)
+		}
+	})
+}
+
 // FuzzUnmarshal: what is decoded is what encoding/json decodes, and what is
 // refused is what it refuses, or what Valid does, which FuzzValid accounts for.
 func FuzzUnmarshal(f *testing.F) {
