@@ -3,8 +3,9 @@ package codec
 import "bytes"
 
 // Facts about a head that decide its framing and whether it is good. They are
-// collected line by line and judged when the head is complete, so that a head
-// that came in pieces is judged as one that came whole.
+// collected line by line and judged when the head is complete: what a line is
+// refused for at once may not depend on others, which may have come in an
+// earlier call or be yet to come.
 const (
 	sawLength      = 1 << iota // Content-Length
 	sawCoding                  // Transfer-Encoding
@@ -15,6 +16,8 @@ const (
 	sawKeepAlive               // Connection: keep-alive
 	sawConnUpgrade             // Connection: upgrade
 	sawUpgrade                 // Upgrade
+	sawBadHost                 // a Host that is none
+	sawBadLength               // a Content-Length that is no number
 	sawBadTrailer              // Trailer names a framing header
 	sawTwice                   // a header repeated that may not be
 	sawHosts                   // Host repeated
@@ -167,8 +170,12 @@ func (p *headParser) finish() *HTTPError {
 		return errHosts
 	case p.saw&sawTwice != 0:
 		return errTwice
+	case p.saw&sawBadHost != 0:
+		return errHost
 	case p.req.Host.Off == 0 && !old:
 		return errNoHost
+	case p.saw&sawBadLength != 0:
+		return errLength
 	case p.saw&sawLengths != 0:
 		return errLengths
 	case chunked && p.saw&sawLength != 0:

@@ -8,26 +8,27 @@ func (p *headParser) header(line []byte, off int) *HTTPError {
 	if err != nil {
 		return err
 	}
-	return p.known(line[:n], line[from:to], Span{uint32(off + from), uint32(to - from)})
+	p.known(line[:n], line[from:to], span(off+from, to-from))
+	return nil
 }
 
 // known keeps a header the server or the framing needs. Names are told apart by
-// length first: of fifteen known names at most two have the same.
-func (p *headParser) known(name, v []byte, at Span) *HTTPError {
+// length first: of sixteen known names at most three have the same.
+func (p *headParser) known(name, v []byte, at Span) {
 	r := p.req
 	switch len(name) {
 	case 4:
 		if isName(name, "host") {
-			return p.host(v, at)
+			p.host(v, at)
 		}
 	case 6:
 		switch {
 		case isName(name, "accept"):
 			if r.Accept.Off != 0 {
 				r.Flags |= FlagAcceptMore
-				return nil
+			} else {
+				r.Accept = at
 			}
-			r.Accept = at
 		case isName(name, "origin"):
 			p.once(&r.Origin, at)
 		case isName(name, "expect"):
@@ -61,7 +62,7 @@ func (p *headParser) known(name, v []byte, at Span) *HTTPError {
 		}
 	case 14:
 		if isName(name, "content-length") {
-			return p.contentLength(v, at)
+			p.contentLength(v, at)
 		} else if isName(name, "mcp-session-id") {
 			p.once(&r.SessionID, at)
 		}
@@ -74,7 +75,6 @@ func (p *headParser) known(name, v []byte, at Span) *HTTPError {
 			p.once(&r.ProtocolVersion, at)
 		}
 	}
-	return nil
 }
 
 // once keeps a header of which there may be one. A value never stands at 0, so
@@ -87,31 +87,29 @@ func (p *headParser) once(s *Span, at Span) {
 	*s = at
 }
 
-// host checks every Host there is: what a line is refused for must not depend on
-// the lines before it, which may have come in an earlier call.
-func (p *headParser) host(v []byte, at Span) *HTTPError {
-	if !validHost(v) {
-		return errHost
-	}
+func (p *headParser) host(v []byte, at Span) {
 	if p.req.Host.Off != 0 {
 		p.saw |= sawHosts
-		return nil
+		return
 	}
 	p.req.Host = at
-	return nil
+	if !validHost(v) {
+		p.saw |= sawBadHost
+	}
 }
 
 // contentLength takes digits only: no sign, no underscore, no list. A repeated
 // header must repeat its very digits.
-func (p *headParser) contentLength(v []byte, at Span) *HTTPError {
+func (p *headParser) contentLength(v []byte, at Span) {
 	if len(v) == 0 || !allOf(v, classDigit) {
-		return errLength
+		p.saw |= sawBadLength
+		return
 	}
 	if p.saw&sawLength != 0 {
 		if !bytes.Equal(v, p.lengthAt.Of(p.b)) {
 			p.saw |= sawLengths
 		}
-		return nil
+		return
 	}
 	p.saw |= sawLength
 	p.lengthAt = at
@@ -122,7 +120,6 @@ func (p *headParser) contentLength(v []byte, at Span) *HTTPError {
 		}
 		p.length = p.length*10 + uint64(c-'0')
 	}
-	return nil
 }
 
 // coding takes "chunked", once and alone.
