@@ -1,0 +1,133 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// config is every setting of a node. Fields are filled by the flags that
+// register declares; the name of a flag is also the key in a config file and,
+// in capitals with ROOKERY_ before it, the variable.
+type config struct {
+	tcp, http, admin string // listeners; empty: off
+
+	// The cluster's settings are parsed and fixed, but this version runs one
+	// node of one process: see check.
+	node         string
+	workers      int
+	gossip, peer string
+	join         []string
+
+	loops          int // 0: one per processor
+	messageMax     int64
+	connsMax       int // 0: as many as descriptors allow
+	sessionsMax    int
+	idleTimeout    time.Duration
+	sessionIdle    time.Duration
+	keepAlive      time.Duration
+	allowedOrigins []string
+
+	drainTimeout time.Duration
+	logFormat    string
+	logLevel     string
+}
+
+const (
+	loopsMax       = 128
+	messageFloor   = 1 << 10
+	messageCeiling = 1 << 30
+	connsCeiling   = 1 << 24 // a handle has 24 bits for the slot
+)
+
+// register declares the settings with their defaults as flags in fs.
+func (c *config) register(fs *pflag.FlagSet) {
+	add := func(name, def, help string, v pflag.Value) {
+		if err := v.Set(def); err != nil {
+			panic(fmt.Sprintf("default of --%s: %v", name, err))
+		}
+		fs.Var(v, name, help)
+	}
+	add("tcp", "127.0.0.1:7600", "JSON-RPC 2.0 and MCP, one message a line; empty: off", address(&c.tcp))
+	add("http", "127.0.0.1:7680", "MCP Streamable HTTP at /mcp; empty: off", address(&c.http))
+	add("admin", "127.0.0.1:7690", "/metrics, health, /debug; empty: off; keep it private", address(&c.admin))
+
+	add("node", "n1", "name of this node", text(&c.node, "name", checkName))
+	add("workers", "1", "worker processes; this version runs 1", count(&c.workers, 1, 1024))
+	add("gossip", "127.0.0.1:7701", "membership of the cluster; not served by this version", address(&c.gossip))
+	add("peer", "127.0.0.1:7700", "links to other nodes; not served by this version", address(&c.peer))
+	add("join", "", "gossip addresses of other nodes; not served by this version", list(&c.join, "HOST:PORT,...", checkHostPort))
+
+	add("loops", "0", "event loops; 0: one per processor", count(&c.loops, 0, loopsMax))
+	add("message-max", "16MiB", "largest message", size(&c.messageMax, messageFloor, messageCeiling))
+	add("conns-max", "0", "most connections; 0: as many as descriptors allow", count(&c.connsMax, 0, connsCeiling))
+	add("sessions-max", "1048576", "most MCP sessions", count(&c.sessionsMax, 1, connsCeiling))
+	add("idle-timeout", "10m", "closes a connection silent for so long that carries no stream", interval(&c.idleTimeout, time.Second))
+	add("session-idle", "30m", "forgets a session unused for so long that has no stream", interval(&c.sessionIdle, time.Second))
+	add("keep-alive", "25s", "time between keep-alive comments on open streams", interval(&c.keepAlive, time.Second))
+	add("allowed-origins", "", "origins of browsers served besides loopback", list(&c.allowedOrigins, "ORIGIN,...", checkOrigin))
+
+	add("drain-timeout", "10s", "time for calls in flight to finish after SIGTERM", interval(&c.drainTimeout, 0))
+	add("log-format", "text", "format of the log on standard error", choice(&c.logFormat, "text", "json"))
+	add("log-level", "info", "least severe record that is logged", choice(&c.logLevel, "debug", "info", "warn", "error"))
+}
+
+// check refuses combinations that cannot be served. given reports whether a
+// setting came from the user; what merely has its default is no request.
+func (c *config) check(given func(name string) bool) error {
+	var errs []error
+	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.workers > 1 {
+		refuse("workers %d: clustering is not part of this version; it runs one process", c.workers)
+	}
+	for _, s := range []struct {
+		name string
+		set  bool
+	}{{"gossip", c.gossip != ""}, {"peer", c.peer != ""}, {"join", len(c.join) > 0}} {
+		if s.set && given(s.name) {
+			refuse("%s: clustering is not part of this version; leave it out", s.name)
+		}
+	}
+	if c.tcp == "" && c.http == "" {
+		refuse("tcp and http are both off: nothing to serve")
+	}
+	taken := map[string]string{}
+	for _, l := range c.listeners() {
+		if other, dup := taken[l.addr]; dup && !portZero(l.addr) {
+			refuse("%s and %s have the same address %s", other, l.name, l.addr)
+		}
+		taken[l.addr] = l.name
+	}
+	return errors.Join(errs...)
+}
+
+// listener is an address to bind and the setting it comes from.
+type listener struct {
+	name, addr, serves string
+}
+
+// listeners returns those that are on, in the order of the flags.
+func (c *config) listeners() []listener {
+	var on []listener
+	for _, l := range []listener{
+		{"tcp", c.tcp, "JSON-RPC 2.0 and MCP, one message a line"},
+		{"http", c.http, "MCP Streamable HTTP at /mcp"},
+		{"admin", c.admin, "metrics, health, profiles"},
+	} {
+		if l.addr == "" {
+			continue
+		}
+		if l.name == "admin" && strings.HasPrefix(l.addr, ":") {
+			l.addr = "127.0.0.1" + l.addr // the server keeps admin private unless a host is named
+		}
+		on = append(on, l)
+	}
+	return on
+}
+
+// messageMaxInt is messageMax for options that count in int.
+func (c *config) messageMaxInt() int { return int(min(c.messageMax, math.MaxInt)) }

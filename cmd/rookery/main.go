@@ -1,0 +1,18 @@
+// Rookery runs a node: JSON-RPC and MCP over TCP, MCP over Streamable HTTP,
+// and an admin listener with metrics and health.
+//
+//	rookery serve          run a node with the demo app
+//	rookery check-config   print the settings in effect and where each is from
+//	rookery version        print version, commit and Go version
+//	rookery bench-...      measure a node from outside
+//	rookery completion     shell completion
+//
+// It exits with 0 when all went well, 1 when something failed and 2 when it
+// was used wrongly.
+package main
+
+import "os"
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, os.Environ()))
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// usageError marks an error as the user's: it exits with 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// run is main without the process: it executes args and returns the exit code.
+func run(args []string, stdout, stderr io.Writer, environ []string) int {
+	started := false // whether a command began, that is, flags and arguments were right
+	root := newRoot(environ)
+	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteC()
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "rookery: %v\n", err)
+	var usage usageError
+	if !started || errors.As(err, &usage) {
+		fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func newRoot(environ []string) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "rookery",
+		Short: "An event-loop server that holds very many JSON-RPC and MCP clients",
+		Long: `Rookery holds very many JSON-RPC and MCP clients on few bytes each.
+
+Try:
+  rookery serve                                              run a node with the demo app
+  echo '{"jsonrpc":"2.0","id":1,"method":"echo","params":["hi"]}' | nc 127.0.0.1 7600`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(newServe(environ), newCheckConfig(environ), newVersion())
+	return root
+}

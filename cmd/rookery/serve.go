@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rookery-server/rookery/examples/demo"
+	"github.com/rookery-server/rookery/server"
+)
+
+// cutGrace is how long the server may take to close what is left after the
+// drain deadline; a handler that ignores its context cannot hold the process.
+const cutGrace = 2 * time.Second
+
+func newServe(environ []string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run a node with the demo app",
+		Long: `Runs one node. It serves a small demo app: the JSON-RPC method echo returns its params;
+the MCP tool echo returns its argument text, the tool touch marks a resource as changed,
+and demo://item/{name} are resources to read and subscribe to.
+
+Each flag is also a key of the config file and, as ROOKERY_NAME, a variable. Flags win
+over variables, those over the file, that over defaults; see 'rookery check-config'.
+
+SIGTERM or SIGINT: stop accepting, finish calls in flight, close. A second one ends at once.`,
+		Args: cobra.NoArgs,
+	}
+	s := newSettings(cmd.Flags(), environ)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := s.load(); err != nil {
+			return usageError{err}
+		}
+		// Before anything is bound, so that an early signal drains too.
+		signals := make(chan os.Signal, 2)
+		signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+		defer signal.Stop(signals)
+		return serve(cmd.Context(), &s.config, signals, cmd.OutOrStdout(), s.logger(cmd.ErrOrStderr()))
+	}
+	return cmd
+}
+
+// logger returns the log that c asks for.
+func (c *config) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.logLevel)); err != nil {
+		panic(err) // the setting's parser admits four names, all known to slog
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if c.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// options returns what c means to the server.
+func (c *config) options(log *slog.Logger) server.Options {
+	o := server.Options{
+		TCP: c.tcp, HTTP: c.http, Admin: c.admin,
+		Version:        build().Version,
+		AllowedOrigins: c.allowedOrigins,
+		Logger:         log,
+		MessageMax:     c.messageMaxInt(),
+		SessionsMax:    c.sessionsMax,
+		SessionIdle:    c.sessionIdle,
+		DrainTimeout:   c.drainTimeout,
+	}
+	o.Loop.Loops = c.loops
+	o.Loop.ConnsMax = c.connsMax
+	o.Loop.IdleTimeout = c.idleTimeout
+	o.Loop.KeepAlive = c.keepAlive
+	return o
+}
+
+// serve runs a node until a signal has drained it.
+func serve(ctx context.Context, c *config, signals <-chan os.Signal, out io.Writer, log *slog.Logger) error {
+	for _, a := range readLimits().advice(c) {
+		log.Warn(a.What, "remedy", a.Remedy)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() { // ends with the first signal or with serve
+		select {
+		case s := <-signals:
+			cancel(fmt.Errorf("signal: %v", s))
+		case <-ctx.Done():
+		}
+	}()
+	if err := awaitFree(ctx, c.listeners(), bindPatience, func(note string) { log.Warn(note) }); err != nil {
+		return err
+	}
+	node, err := server.New(c.options(log))
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	if err := demo.Register(node); err != nil {
+		return err
+	}
+	if err := node.Start(); err != nil {
+		return err
+	}
+	if err := announce(out, c, node); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	log.Info("draining; a second signal ends at once", "cause", context.Cause(ctx), "timeout", c.drainTimeout)
+	return drain(c.drainTimeout, node.Shutdown, signals, log)
+}
+
+// drain ends the node: gently until timeout, at once on another signal. It
+// returns an error when calls in flight were cut.
+func drain(timeout time.Duration, shutdown func(context.Context) error, signals <-chan os.Signal, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	begin := time.Now()
+	done := make(chan error, 1)
+	go func() { done <- shutdown(ctx) }() // ends with the node or the process
+	hung := time.NewTimer(timeout + cutGrace)
+	defer hung.Stop()
+	select {
+	case err := <-done:
+		if errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("drain-timeout %v passed; the rest was cut", timeout)
+		}
+		if err == nil {
+			log.Info("drained", "took", time.Since(begin).Round(time.Millisecond))
+		}
+		return err
+	case s := <-signals:
+		return fmt.Errorf("second signal (%v): ended without waiting", s)
+	case <-hung.C:
+		return fmt.Errorf("drain-timeout %v passed; a handler does not return", timeout)
+	}
+}
+
+// announce prints one line per listener, with the address that was bound.
+func announce(out io.Writer, c *config, node *server.Server) error {
+	bound := map[string]net.Addr{"tcp": node.TCPAddr(), "http": node.HTTPAddr(), "admin": node.AdminAddr()}
+	b := build()
+	fmt.Fprintf(out, "rookery %s, node %s, pid %d, %d processors\n", b.Version, c.node, os.Getpid(), runtime.GOMAXPROCS(0))
+	tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, l := range c.listeners() {
+		fmt.Fprintf(tw, "listening\t%s\t%s\t%s\n", l.name, bound[l.name], l.serves)
+	}
+	return tw.Flush()
+}
