@@ -1,0 +1,294 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	startPatience = 15 * time.Second
+	stepPatience  = 10 * time.Second
+)
+
+var binary string // the command under test, built by TestMain
+
+func TestMain(m *testing.M) {
+	if os.Getenv(holderEnv) != "" {
+		os.Exit(holdConnections(os.Stdin, os.Stdout))
+	}
+	os.Exit(buildAndRun(m))
+}
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "rookery-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "rookery")
+	build := exec.Command("go", "build", "-o", binary, "../cmd/rookery")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// node is a running `rookery serve`.
+type node struct {
+	cmd              *exec.Cmd
+	tcp, http, admin string // addresses it says it listens on
+	log              lockedBuffer
+	ended            chan struct{} // closed when the process has ended
+	err              error         // of its end; read after ended
+}
+
+// startNode starts a node on free ports and waits until it is ready. The node
+// is killed when the test ends, and its log printed if the test failed.
+func startNode(t *testing.T, args ...string) *node {
+	t.Helper()
+	return startCommand(t, exec.Command(binary, serveArgs(args)...))
+}
+
+func serveArgs(args []string) []string {
+	return append([]string{"serve", "--tcp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)
+}
+
+// startCommand is startNode for a command that becomes a node.
+func startCommand(t *testing.T, cmd *exec.Cmd) *node {
+	t.Helper()
+	n := &node{cmd: cmd, ended: make(chan struct{})}
+	n.cmd.Stderr = &n.log
+	n.cmd.Env = cleanEnv()
+	stdout, err := n.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = n.cmd.Process.Kill() // it may have ended long ago
+		<-n.ended
+		if t.Failed() {
+			t.Logf("log of the node:\n%s", n.log.String())
+		}
+	})
+	listening := make(chan struct{})
+	go func() { // ends with the process
+		n.readListeners(stdout, listening)
+		n.err = n.cmd.Wait()
+		close(n.ended)
+	}()
+	select {
+	case <-listening:
+	case <-n.ended:
+		t.Fatalf("the node ended: %v\n%s", n.err, n.log.String())
+	case <-time.After(startPatience):
+		t.Fatalf("the node is not ready after %v", startPatience)
+	}
+	return n
+}
+
+// readListeners takes the addresses from "listening NAME ADDRESS ..." lines
+// and reads on until the process ends.
+func (n *node) readListeners(stdout io.Reader, done chan<- struct{}) {
+	for s := bufio.NewScanner(stdout); s.Scan(); {
+		f := strings.Fields(s.Text())
+		if len(f) < 3 || f[0] != "listening" {
+			continue
+		}
+		switch f[1] {
+		case "tcp":
+			n.tcp = f[2]
+		case "http":
+			n.http = f[2]
+		case "admin":
+			n.admin = f[2]
+			close(done)
+		}
+	}
+}
+
+func (n *node) mcp() string { return "http://" + n.http + "/mcp" }
+
+func (n *node) signal(t *testing.T) {
+	t.Helper()
+	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// exitCode waits for the end of the process.
+func (n *node) exitCode(t *testing.T, patience time.Duration) int {
+	t.Helper()
+	select {
+	case <-n.ended:
+	case <-time.After(patience):
+		t.Fatalf("the node has not ended after %v", patience)
+	}
+	var exit *exec.ExitError
+	if errors.As(n.err, &exit) {
+		return exit.ExitCode()
+	}
+	if n.err != nil {
+		t.Fatal(n.err)
+	}
+	return 0
+}
+
+// get returns status and body of an admin path.
+func (n *node) get(t *testing.T, path string) (int, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), stepPatience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.admin+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(body)
+}
+
+// metric returns the sum of a metric's samples whose labels contain all of
+// labels, each `name="value"`.
+func (n *node) metric(t *testing.T, name string, labels ...string) float64 {
+	t.Helper()
+	_, body := n.get(t, "/metrics")
+	sum, found := 0.0, false
+	for line := range strings.Lines(body) {
+		sample, value, ok := strings.Cut(strings.TrimSpace(line), " ")
+		base, rest, _ := strings.Cut(sample, "{")
+		if !ok || base != name || !containsAll(rest, labels) {
+			continue
+		}
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			t.Fatalf("/metrics: %q: %v", line, err)
+		}
+		sum, found = sum+v, true
+	}
+	if !found {
+		t.Fatalf("/metrics has no %s %v", name, labels)
+	}
+	return sum
+}
+
+func containsAll(s string, parts []string) bool {
+	for _, p := range parts {
+		if !strings.Contains(s, p) {
+			return false
+		}
+	}
+	return true
+}
+
+// eventually waits for a state that another process reaches on its own.
+func eventually(t *testing.T, what string, reached func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(stepPatience); !reached(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no %s within %v", what, stepPatience)
+		}
+	}
+}
+
+// cleanEnv is the environment without settings of the machine.
+func cleanEnv() []string {
+	var env []string
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "ROOKERY_") {
+			env = append(env, kv)
+		}
+	}
+	return env
+}
+
+// client is a TCP client that speaks lines.
+type client struct {
+	t *testing.T
+	net.Conn
+	r *bufio.Reader
+}
+
+func dial(t *testing.T, addr string) *client {
+	t.Helper()
+	c, err := net.DialTimeout("tcp", addr, stepPatience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	return &client{t, c, bufio.NewReader(c)}
+}
+
+func (c *client) send(line string) {
+	c.t.Helper()
+	if _, err := io.WriteString(c, line); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// line returns the next line without its end.
+func (c *client) line() string {
+	c.t.Helper()
+	line, err := c.r.ReadString('\n')
+	if err != nil {
+		c.t.Fatalf("%v after %q", err, line)
+	}
+	return strings.TrimSuffix(line, "\n")
+}
+
+// rest reads until the server closes.
+func (c *client) rest() string {
+	c.t.Helper()
+	b, err := io.ReadAll(c.r)
+	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		c.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// lockedBuffer is a log that a process writes and a test reads.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
