@@ -1,131 +1,278 @@
-// Package session keeps what outlives a connection.
 package session
 
 import (
 	"crypto/rand"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
+	"unsafe"
+
+	"github.com/rookery-server/rookery/shard"
 )
 
-// ErrFull is returned by Create when Max sessions exist.
-var ErrFull = errors.New("session: table full")
+// ErrFull is returned by Create when Options.Max sessions exist.
+var ErrFull = errors.New("session: table is full")
 
-// Ref addresses a session: {index, generation}. The zero Ref is none; the top
-// bit of a Ref is always 0.
-type Ref uint64
+const (
+	// MaxDefault is how many sessions a table holds unless told otherwise.
+	MaxDefault = 1 << 20
 
-// Record is the state of one session. It holds no pointers.
-type Record struct {
-	ID       ID
-	Stream   uint64 // handle of the open stream, 0 none
-	LastUsed uint32 // seconds since the table was made
-	Client   uint32 // interned name and version of the client
-	Topics   uint32 // head of the subscription list, owner's use
-	Caps     uint16 // capabilities, owner's use
-	Protocol uint8  // protocol revision, owner's use
-	State    uint8  // owner's use
-	LogLevel uint8  // owner's use
-	Kind     uint8  // owner's use
-}
+	maxLimit = 1 << 30 // what Options.Max may ask for
 
-// Options configures a Table.
+	// chunkRecords * 56 bytes are seven pages of the allocator exactly.
+	chunkRecords = 1024
+
+	// stripes is a power of two. Locks are held for some nanoseconds; so many
+	// that two cores seldom want the same, so few that they cost 4 KB.
+	stripes = 64
+
+	// loadTries is how often Load reads without a lock a record that others
+	// are writing.
+	loadTries = 4
+)
+
+// Options configures a Table. The zero value is useful.
 type Options struct {
-	Max         int
+	// Max is the number of sessions at which Create says ErrFull; 0 means
+	// MaxDefault. Memory is used for sessions that exist only.
+	Max int
+
+	// IdleTimeout is the time without use after which Sweep removes a session,
+	// in steps of a second, rounded up; 0 means never.
 	IdleTimeout time.Duration
-	Now         func() time.Time
+
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
 }
 
-// Table holds sessions.
+// Table holds sessions. All methods may be called from any goroutine; none
+// blocks for longer than it takes to copy a record.
+//
+// Locks are taken one at a time, but for the registry's own under alloc.mu.
 type Table struct {
-	o  Options
+	max   int64            // immutable
+	idle  uint32           // immutable; seconds, 0 never
+	now   func() time.Time // immutable
+	start time.Time        // immutable
+
+	ids    *shard.Map               // id → Ref
+	chunks atomic.Pointer[[]*chunk] // replaced under alloc.mu by a longer copy
+	live   atomic.Int64             // sessions; written under alloc.mu
+
+	alloc struct {
+		mu    sync.Mutex
+		free  uint32 // 1 + index of the first free slot; 0 when there is none
+		fresh uint32 // slots ever used
+		ids   idSource
+	}
+
+	sweep struct {
+		mu   sync.Mutex
+		next uint32 // index at which the next call begins
+	}
+
+	stripes [stripes]stripe
+}
+
+type chunk [chunkRecords]slot
+
+// stripe serialises the writers of all slots whose index it is congruent to.
+type stripe struct {
 	mu sync.Mutex
-	m  map[Ref]Record
-	n  Ref
+	_  [64 - 8]byte
 }
 
 // NewTable returns an empty table.
-func NewTable(o Options) *Table { return &Table{o: o, m: map[Ref]Record{}} }
+func NewTable(o Options) *Table {
+	t := &Table{max: int64(o.Max), now: o.Now, ids: shard.New(o.Max)}
+	if o.Max <= 0 {
+		t.max = MaxDefault
+	}
+	t.max = min(t.max, maxLimit)
+	if o.IdleTimeout > 0 {
+		t.idle = uint32(min((o.IdleTimeout+time.Second-1)/time.Second, 1<<31))
+	}
+	if t.now == nil {
+		t.now = time.Now
+	}
+	t.start = t.now()
+	t.chunks.Store(new([]*chunk))
+	t.alloc.ids.read = rand.Read
+	return t
+}
 
-// Create adds a session.
+// Create adds a session with the state of r, a fresh id, and LastUsed now. It
+// returns ErrFull when Max sessions exist.
 func (t *Table) Create(r Record) (ID, Ref, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.o.Max > 0 && len(t.m) >= t.o.Max {
+	r.LastUsed = t.seconds()
+	t.alloc.mu.Lock()
+	index, ok := t.takeLocked()
+	if !ok {
+		t.alloc.mu.Unlock()
 		return ID{}, 0, ErrFull
 	}
-	rand.Read(r.ID[:])
-	t.n++
-	t.m[t.n] = r
-	return r.ID, t.n, nil
+	s := t.slot(index)
+	ref := makeRef(index, s.generation()+1)
+	// Registered before it lives: nobody knows the id yet, and whoever removes
+	// the session will find it registered.
+	r.ID = t.alloc.ids.next()
+	for !t.ids.Insert(shard.Key(r.ID), uint64(ref)) {
+		r.ID = t.alloc.ids.next()
+	}
+	t.alloc.mu.Unlock()
+	p := r.pack()
+	s.open(&p)
+	return r.ID, ref, nil
 }
 
-// Find returns the ref of id.
+// Find returns the Ref of the session with that id and reports whether there is
+// one. It may be gone when the Ref is used; the method then says so.
 func (t *Table) Find(id ID) (Ref, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for ref, r := range t.m {
-		if r.ID == id {
-			return ref, true
+	ref, ok := t.ids.Get(shard.Key(id))
+	return Ref(ref), ok
+}
+
+// Load returns the record of ref as it is at one moment of the call and reports
+// whether the session exists.
+func (t *Table) Load(ref Ref) (Record, bool) {
+	s := t.slotOf(ref)
+	if s == nil {
+		return Record{}, false
+	}
+	for range loadTries {
+		state := s.state.Load()
+		if uint32(state>>32) != ref.generation() {
+			return Record{}, false
+		}
+		if state&writing != 0 {
+			continue
+		}
+		if p := s.read(); s.state.Load() == state {
+			return p.unpack(), true
 		}
 	}
-	return 0, false
-}
-
-// Load returns a copy of the record.
-func (t *Table) Load(ref Ref) (Record, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r, ok := t.m[ref]
-	return r, ok
-}
-
-// Update changes the record.
-func (t *Table) Update(ref Ref, f func(*Record)) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r, ok := t.m[ref]
-	if ok {
-		f(&r)
-		t.m[ref] = r
+	// Writers are at it, or one was suspended in the middle: wait in line.
+	mu := t.lock(ref)
+	defer mu.Unlock()
+	if !s.holds(ref) {
+		return Record{}, false
 	}
-	return ok
+	p := s.read()
+	return p.unpack(), true
 }
 
-// Touch marks the session as used now.
-func (t *Table) Touch(ref Ref) {}
+// Update calls f with a copy of the record of ref and stores what f made of it,
+// all at once; it reports whether the session exists. No other update of the
+// record, and no removal, happens in between. f must not block nor use the
+// table. If f panics the record stays as it was. Opening or ending a stream
+// counts as use: a session does not expire with the stream that kept it.
+func (t *Table) Update(ref Ref, f func(*Record)) bool {
+	s := t.slotOf(ref)
+	if s == nil {
+		return false
+	}
+	mu := t.lock(ref)
+	defer mu.Unlock()
+	if !s.holds(ref) {
+		return false
+	}
+	old := s.read()
+	r := old.unpack()
+	id, stream := r.ID, r.Stream
+	f(&r)
+	r.ID = id
+	if r.Stream != stream {
+		r.LastUsed = max(r.LastUsed, t.seconds())
+	}
+	p := r.pack()
+	s.write(&old, &p)
+	return true
+}
 
-// Delete removes the session.
+// Touch notes that the session is in use now. It writes at most once a second.
+func (t *Table) Touch(ref Ref) {
+	s := t.slotOf(ref)
+	if s == nil {
+		return
+	}
+	now := t.seconds()
+	if uint32(s.words[wordUsed].Load()) == now {
+		return // or the slot is another session's now: nothing to do either
+	}
+	mu := t.lock(ref)
+	defer mu.Unlock()
+	if !s.holds(ref) {
+		return
+	}
+	old := s.read()
+	p := old
+	p[wordUsed] = p[wordUsed]&^(1<<32-1) | uint64(max(now, uint32(p[wordUsed])))
+	s.write(&old, &p)
+}
+
+// Delete removes the session. It returns its last record and reports whether it
+// existed: of several callers one gets true.
 func (t *Table) Delete(ref Ref) (Record, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r, ok := t.m[ref]
-	delete(t.m, ref)
-	return r, ok
+	s := t.slotOf(ref)
+	if s == nil {
+		return Record{}, false
+	}
+	return t.remove(ref, s, func(*packed) bool { return true })
 }
-
-// Sweep removes idle sessions. It looks at no more than max records. keep may
-// veto (nil: none) and runs like f of Update; gone (nil: none) is called after
-// the removal with no lock held.
-func (t *Table) Sweep(max int, keep func(*Record) bool, gone func(Ref, Record)) int { return 0 }
 
 // Len returns the number of sessions.
-func (t *Table) Len() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.m)
+func (t *Table) Len() int { return int(t.live.Load()) }
+
+// Bytes returns the memory the table holds, its registry included.
+func (t *Table) Bytes() int64 {
+	chunks := int64(len(*t.chunks.Load()))
+	return int64(unsafe.Sizeof(*t)) + t.ids.Bytes() +
+		chunks*int64(unsafe.Sizeof(chunk{})+unsafe.Sizeof((*chunk)(nil)))
 }
 
-// Bytes returns the memory held.
-func (t *Table) Bytes() int64 { return 0 }
-
-// Range calls f for each session until f returns false.
+// Range calls f for every session until f returns false, with no lock held: f
+// may use the table. A session that exists during the whole call is visited
+// once; one that comes or goes, at most once.
 func (t *Table) Range(f func(Ref, Record) bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for ref, r := range t.m {
-		if !f(ref, r) {
-			return
+	for i, c := range *t.chunks.Load() {
+		for j := range c {
+			generation := c[j].generation()
+			if generation%2 == 0 {
+				continue
+			}
+			ref := makeRef(uint32(i*chunkRecords+j), generation)
+			if r, ok := t.Load(ref); ok && !f(ref, r) {
+				return
+			}
 		}
 	}
+}
+
+// seconds returns the time since the table was made, in whole seconds.
+func (t *Table) seconds() uint32 {
+	return uint32(max(t.now().Sub(t.start), 0) / time.Second)
+}
+
+// lock takes the lock that serialises the writers of ref.
+func (t *Table) lock(ref Ref) *sync.Mutex {
+	mu := &t.stripes[ref.index()%stripes].mu
+	mu.Lock()
+	return mu
+}
+
+// slotOf returns the slot of ref, nil when no Create can have returned ref.
+func (t *Table) slotOf(ref Ref) *slot {
+	if ref.generation()%2 == 0 || ref.generation() > generationMax {
+		return nil
+	}
+	if int(ref.index()/chunkRecords) >= len(*t.chunks.Load()) {
+		return nil
+	}
+	return t.slot(ref.index())
+}
+
+// slot returns slot number index, which must exist.
+func (t *Table) slot(index uint32) *slot {
+	return &(*t.chunks.Load())[index/chunkRecords][index%chunkRecords]
 }
