@@ -1,13 +1,23 @@
 package mcp
 
-import "context"
+import (
+	"context"
+	"fmt"
+
+	"github.com/rookery-server/rookery/codec"
+)
 
 // Prompt is a template of messages.
 type Prompt struct {
 	Name, Title, Description string
 	Arguments                []PromptArgument
-	Inline                   bool
-	Get                      func(ctx context.Context, c *Call, args map[string]string) (*PromptResult, error)
+	Meta                     map[string]any
+
+	// Inline says that Get is cheap and never blocks, so that it may run on an
+	// event loop.
+	Inline bool
+	// Get returns the messages; the required arguments are there.
+	Get func(ctx context.Context, c *Call, args map[string]string) (*PromptResult, error)
 }
 
 // PromptArgument is an argument of a prompt.
@@ -30,8 +40,64 @@ type PromptMessage struct {
 	Content Content
 }
 
-// AddPrompt registers p.
-func (s *Server) AddPrompt(p Prompt) error { return nil }
+type prompt struct {
+	get      func(ctx context.Context, c *Call, args map[string]string) (*PromptResult, error)
+	required []string
+	inline   bool
+}
 
-// RemovePrompt reports whether there was such a prompt.
-func (s *Server) RemovePrompt(name string) bool { return false }
+// AddPrompt registers p; a prompt of that name is replaced. It may be called
+// while the server runs.
+func (s *Server) AddPrompt(p Prompt) error {
+	if p.Name == "" || p.Get == nil {
+		return fmt.Errorf("mcp: prompt %q: Name and Get are required", p.Name)
+	}
+	v := prompt{get: p.Get, inline: p.Inline}
+	for _, a := range p.Arguments {
+		if a.Required {
+			v.required = append(v.required, a.Name)
+		}
+	}
+	b := appendHeading([]byte{'{'}, "name", p.Name, p.Title, p.Description)
+	var err error
+	if len(p.Arguments) > 0 {
+		if b, err = codec.AppendJSON(appendKey(b, "arguments"), p.Arguments); err != nil {
+			return fmt.Errorf("mcp: prompt %q: %w", p.Name, err)
+		}
+	}
+	if b, err = appendMeta(b, p.Meta); err != nil {
+		return fmt.Errorf("mcp: prompt %q: %w", p.Name, err)
+	}
+	e := &feature[prompt]{key: p.Name, json: append(b, '}'), v: v}
+	s.change(promptList, func(r *registry) bool {
+		r.prompts = r.prompts.with(e)
+		return true
+	})
+	return nil
+}
+
+// RemovePrompt unregisters the prompt and reports whether there was one.
+func (s *Server) RemovePrompt(name string) bool {
+	return s.change(promptList, func(r *registry) (had bool) {
+		r.prompts, had = r.prompts.without(name)
+		return had
+	})
+}
+
+func (r *PromptResult) append(dst []byte) ([]byte, error) {
+	dst = appendStringMember(dst, "description", r.Description)
+	dst = append(appendKey(dst, "messages"), '[')
+	for i := range r.Messages {
+		m := &r.Messages[i]
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = codec.AppendString(append(dst, `{"role":`...), m.Role)
+		var err error
+		if dst, err = m.Content.append(appendKey(dst, "content")); err != nil {
+			return dst, err
+		}
+		dst = append(dst, '}')
+	}
+	return append(dst, ']'), nil
+}

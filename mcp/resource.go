@@ -1,36 +1,243 @@
 package mcp
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
 
-// Resource is something clients may read.
+	"github.com/rookery-server/rookery/codec"
+)
+
+// Resource is something clients may read and subscribe to.
 type Resource struct {
-	URI, Name, Title, Description, MIMEType string
-	Inline                                  bool
-	Read                                    func(ctx context.Context, c *Call, uri string) ([]ResourceContents, error)
+	URI                                string // absolute
+	Name, Title, Description, MIMEType string
+	Annotations                        *Annotations
+	Meta                               map[string]any
+
+	// Inline says that Read is cheap and never blocks, so that it may run on
+	// an event loop.
+	Inline bool
+	// Read returns the contents; a URI or MIMEType left empty is filled in.
+	Read func(ctx context.Context, c *Call, uri string) ([]ResourceContents, error)
 }
 
-// ResourceTemplate is a family of resources (RFC 6570 level 1: {name}).
+// ResourceTemplate is a family of resources. URITemplate is RFC 6570 with
+// {name}, one path segment or less, and {+name}, anything; values come decoded.
 type ResourceTemplate struct {
-	URITemplate, Name, Title, Description, MIMEType string
-	Inline                                          bool
-	Read                                            func(ctx context.Context, c *Call, uri string, vars map[string]string) ([]ResourceContents, error)
+	URITemplate                        string
+	Name, Title, Description, MIMEType string
+	Annotations                        *Annotations
+	Meta                               map[string]any
+
+	Inline bool
+	Read   func(ctx context.Context, c *Call, uri string, vars map[string]string) ([]ResourceContents, error)
 }
 
-// ResourceContents is what a resource holds: text, or Blob if it is not nil.
+// ResourceContents is what a resource holds: Blob if it is not nil, else Text.
 type ResourceContents struct {
 	URI, MIMEType string
 	Text          string
 	Blob          []byte
 }
 
-// AddResource registers r.
-func (s *Server) AddResource(r Resource) error { return nil }
+type resource struct {
+	read     func(ctx context.Context, c *Call, uri string) ([]ResourceContents, error)
+	mimeType string
+	inline   bool
+}
 
-// AddResourceTemplate registers t.
-func (s *Server) AddResourceTemplate(t ResourceTemplate) error { return nil }
+type template struct {
+	read     func(ctx context.Context, c *Call, uri string, vars map[string]string) ([]ResourceContents, error)
+	pattern  *regexp.Regexp // anchored; runs in linear time
+	vars     []string       // names of the groups
+	mimeType string
+	inline   bool
+}
 
-// RemoveResource reports whether there was such a resource.
-func (s *Server) RemoveResource(uri string) bool { return false }
+// AddResource registers r; a resource of that URI is replaced. It may be
+// called while the server runs.
+func (s *Server) AddResource(r Resource) error {
+	if u, err := url.Parse(r.URI); err != nil || u.Scheme == "" {
+		return fmt.Errorf("mcp: resource %q: not an absolute URI", r.URI)
+	}
+	if r.Name == "" || r.Read == nil {
+		return fmt.Errorf("mcp: resource %q: Name and Read are required", r.URI)
+	}
+	b, err := appendListing("uri", r.URI, r.Name, r.Title, r.Description, r.MIMEType, r.Annotations, r.Meta)
+	if err != nil {
+		return fmt.Errorf("mcp: resource %q: %w", r.URI, err)
+	}
+	e := &feature[resource]{key: r.URI, json: b, v: resource{r.Read, r.MIMEType, r.Inline}}
+	s.change(resourceList, func(reg *registry) bool {
+		reg.resources = reg.resources.with(e)
+		return true
+	})
+	return nil
+}
 
-// RemoveResourceTemplate reports whether there was such a template.
-func (s *Server) RemoveResourceTemplate(uriTemplate string) bool { return false }
+// RemoveResource unregisters the resource and reports whether there was one.
+// Subscriptions to its URI stay.
+func (s *Server) RemoveResource(uri string) bool {
+	return s.change(resourceList, func(r *registry) (had bool) {
+		r.resources, had = r.resources.without(uri)
+		return had
+	})
+}
+
+// AddResourceTemplate registers t; one of that URITemplate is replaced. It may
+// be called while the server runs. A URI that several templates match goes to
+// the first in the order of their texts, and a Resource goes before all.
+func (s *Server) AddResourceTemplate(t ResourceTemplate) error {
+	if t.Name == "" || t.Read == nil {
+		return fmt.Errorf("mcp: template %q: Name and Read are required", t.URITemplate)
+	}
+	v := template{read: t.Read, mimeType: t.MIMEType, inline: t.Inline}
+	var err error
+	if v.pattern, v.vars, err = compileTemplate(t.URITemplate); err != nil {
+		return fmt.Errorf("mcp: template %q: %w", t.URITemplate, err)
+	}
+	b, err := appendListing("uriTemplate", t.URITemplate, t.Name, t.Title, t.Description, t.MIMEType, t.Annotations, t.Meta)
+	if err != nil {
+		return fmt.Errorf("mcp: template %q: %w", t.URITemplate, err)
+	}
+	e := &feature[template]{key: t.URITemplate, json: b, v: v}
+	s.change(resourceList, func(reg *registry) bool {
+		reg.templates = reg.templates.with(e)
+		return true
+	})
+	return nil
+}
+
+// RemoveResourceTemplate unregisters the template and reports whether there was one.
+func (s *Server) RemoveResourceTemplate(uriTemplate string) bool {
+	return s.change(resourceList, func(r *registry) (had bool) {
+		r.templates, had = r.templates.without(uriTemplate)
+		return had
+	})
+}
+
+func appendListing(idKey, id, name, title, description, mimeType string, a *Annotations, meta map[string]any) ([]byte, error) {
+	b := codec.AppendString(appendKey([]byte{'{'}, idKey), id)
+	b = appendHeading(b, "name", name, title, description)
+	b = appendStringMember(b, "mimeType", mimeType)
+	var err error
+	if a != nil {
+		if b, err = codec.AppendJSON(appendKey(b, "annotations"), a); err != nil {
+			return nil, err
+		}
+	}
+	if b, err = appendMeta(b, meta); err != nil {
+		return nil, err
+	}
+	return append(b, '}'), nil
+}
+
+// compileTemplate turns a URI template into a pattern with one group per
+// variable.
+func compileTemplate(t string) (*regexp.Regexp, []string, error) {
+	var vars []string
+	pattern := "^"
+	for rest := t; rest != ""; {
+		literal, after, found := strings.Cut(rest, "{")
+		if strings.Contains(literal, "}") {
+			return nil, nil, errors.New("a } without {")
+		}
+		pattern += regexp.QuoteMeta(literal)
+		if !found {
+			break
+		}
+		name, behind, closed := strings.Cut(after, "}")
+		group := `([^/?#]+)`
+		if bare, plus := strings.CutPrefix(name, "+"); plus {
+			name, group = bare, `(.+)`
+		}
+		if !closed || !validVar(name) {
+			return nil, nil, fmt.Errorf("variable %q: only {name} and {+name} are understood", name)
+		}
+		vars = append(vars, name)
+		pattern += group
+		rest = behind
+	}
+	if len(vars) == 0 {
+		return nil, nil, errors.New("no variable")
+	}
+	re, err := regexp.Compile(pattern + "$")
+	return re, vars, err
+}
+
+func validVar(name string) bool {
+	for _, c := range []byte(name) {
+		if c != '_' && c != '.' && (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// match returns the variables of uri, nil if it is not of this template.
+func (t *template) match(uri string) map[string]string {
+	groups := t.pattern.FindStringSubmatch(uri)
+	if groups == nil {
+		return nil
+	}
+	vars := make(map[string]string, len(t.vars))
+	for i, name := range t.vars {
+		val, err := url.PathUnescape(groups[i+1])
+		if err != nil {
+			return nil
+		}
+		vars[name] = val
+	}
+	return vars
+}
+
+// reader is what answers resources/read for one URI.
+type reader struct {
+	resource *resource
+	template *template
+	vars     map[string]string
+}
+
+// reader finds who reads uri; ok is false if nobody does.
+func (r *registry) reader(uri []byte) (rd reader, ok bool) {
+	if rd.resource = r.resources.get(uri); rd.resource != nil {
+		return rd, true
+	}
+	for _, e := range r.templates.all {
+		if vars := e.v.match(string(uri)); vars != nil {
+			return reader{template: &e.v, vars: vars}, true
+		}
+	}
+	return reader{}, false
+}
+
+func (rd *reader) inline() bool {
+	if rd.resource != nil {
+		return rd.resource.inline
+	}
+	return rd.template.inline
+}
+
+func (rd *reader) read(ctx context.Context, c *Call, uri string) ([]ResourceContents, string, error) {
+	if rd.resource != nil {
+		contents, err := rd.resource.read(ctx, c, uri)
+		return contents, rd.resource.mimeType, err
+	}
+	contents, err := rd.template.read(ctx, c, uri, rd.vars)
+	return contents, rd.template.mimeType, err
+}
+
+func (r *ResourceContents) append(dst []byte) []byte {
+	dst = codec.AppendString(append(dst, `{"uri":`...), r.URI)
+	dst = appendStringMember(dst, "mimeType", r.MIMEType)
+	if r.Blob != nil {
+		dst = appendBase64(appendKey(dst, "blob"), r.Blob)
+	} else {
+		dst = codec.AppendString(appendKey(dst, "text"), r.Text)
+	}
+	return append(dst, '}')
+}

@@ -1,5 +1,7 @@
 package mcp
 
+import "strings"
+
 // Revision is a revision of the protocol. Later ones are greater.
 type Revision uint8
 
@@ -10,38 +12,45 @@ const (
 	Revision20250326
 	Revision20250618
 	Revision20251125
-	Revision20260728
+	Revision20260728 // the first without sessions
 )
 
-// Capabilities says what a client can do, as bits.
-type Capabilities uint16
+// lastLegacy is the latest revision that begins with initialize.
+const lastLegacy = Revision20251125
 
-// What a client may declare.
-const (
-	CapRoots Capabilities = 1 << iota
-	CapRootsListChanged
-	CapSampling
-	CapSamplingTools
-	CapSamplingContext
-	CapElicitation
-	CapElicitationForm
-	CapElicitationURL
-	CapTasks
-	CapExperimental
-)
+// revisionNames are the names on the wire, indexed by Revision.
+var revisionNames = [...]string{"", "2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"}
 
-// Level is the severity of a log message (RFC 5424). The zero Level means that
-// the client asked for none.
-type Level uint8
+// String returns the name on the wire, "" for RevisionUnknown.
+func (r Revision) String() string {
+	if int(r) < len(revisionNames) {
+		return revisionNames[r]
+	}
+	return ""
+}
 
-// The levels, least severe first.
-const (
-	LevelDebug Level = iota + 1
-	LevelInfo
-	LevelNotice
-	LevelWarning
-	LevelError
-	LevelCritical
-	LevelAlert
-	LevelEmergency
-)
+// modern reports whether r is of the era without sessions.
+func (r Revision) modern() bool { return r >= Revision20260728 }
+
+// parseRevision returns the revision called name, RevisionUnknown if it is none of ours.
+func parseRevision(name []byte) Revision {
+	for r := len(revisionNames) - 1; r > 0; r-- {
+		if revisionNames[r] == string(name) {
+			return Revision(r)
+		}
+	}
+	return RevisionUnknown
+}
+
+// namesModern reports whether a version, known or not, belongs to the era
+// without sessions. Versions are dates and compare as strings.
+func namesModern(name []byte) bool { return string(name) >= revisionNames[Revision20260728] }
+
+// supportedJSON lists all revisions as a JSON array, the latest first.
+var supportedJSON = func() string {
+	var names []string
+	for r := len(revisionNames) - 1; r > 0; r-- {
+		names = append(names, `"`+revisionNames[r]+`"`)
+	}
+	return "[" + strings.Join(names, ",") + "]"
+}()

@@ -1,7 +1,12 @@
 package mcp
 
 import (
+	"context"
+	"errors"
 	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/rookery-server/rookery/internal/rpc"
 )
@@ -10,52 +15,137 @@ import (
 // top bit is clear.
 type StreamID uint64
 
-// Host writes to connections. Its methods are safe from any goroutine and
-// never block.
+// Host writes to connections. Its methods are safe from any goroutine, never
+// block and never call into this package before they return.
 type Host interface {
-	// Send writes p, or keeps a copy of it; the error says that the client is
-	// gone or too slow.
+	// Send writes p, or keeps a copy of it, behind everything written before;
+	// the error says that the client is gone or too slow.
 	Send(to StreamID, p []byte) error
 	// End closes the connection after what was sent.
 	End(to StreamID)
 }
 
-// Options configures a Server; the zero value of a field means its default.
+// Options configures a Server. The zero value of a field means its default;
+// Host, Sessions and Calls are required.
 type Options struct {
+	// Name and Version tell clients who serves them ("rookery", "0"); Title is
+	// for people, Instructions for the model that uses the server.
 	Name, Version, Title, Instructions string
 
 	Logger   *slog.Logger // slog.Default
-	Host     Host         // required
-	Sessions Sessions     // required
-	Calls    *rpc.Table   // required
+	Host     Host
+	Sessions Sessions
+	Calls    *rpc.Table
+	// Context is the parent of every handler's; context.Background.
+	Context context.Context
 
-	// Intern turns a client's name and version into a number, at most so many
-	// distinct ones; 0 is "other". nil: clients are not told apart.
+	// Intern turns a client's name and version, "name/version", into a number,
+	// with at most so many distinct ones; 0 is "other". nil: clients of sessions
+	// are not told apart.
 	Intern func(client string) uint32
 	// ClientName is the inverse of Intern.
 	ClientName func(n uint32) string
 
-	PageSize         int      // entries in one page of a list; 100
-	AllowedOrigins   []string // besides loopback ones; "*" allows all
-	SubscriptionsMax int      // per session or stream; 256
+	PageSize         int           // entries in one page of a list; 100
+	SubscriptionsMax int           // per session or listen stream; 256
+	AskTimeout       time.Duration // how long Call.Ask waits; 10 minutes
+	// AllowedOrigins lists the browser origins that may call besides loopback
+	// ones, as "https://host[:port]"; "*" allows all.
+	AllowedOrigins []string
+	// Middleware wraps the handling of every request, the first outermost.
+	Middleware []func(next Handler) Handler
 }
 
-// Server answers MCP requests.
-type Server struct{ o Options }
+// Handler handles one request. It leaves the result in the call
+// ([Call.SetResult]) or returns an error: a *codec.Error goes to the client as
+// it is, any other as an internal error with its text. Requests that do not
+// run user code are handled on an event loop: a Handler must not block unless
+// [Call.OnWorker] is true.
+type Handler func(ctx context.Context, c *Call) error
 
-// New returns a Server.
-func New(o Options) *Server { return &Server{o: o} }
+// Server answers MCP requests. It is safe for concurrent use.
+type Server struct {
+	o       Options // immutable
+	handle  Handler // immutable; the middleware around the methods
+	info    []byte  // immutable; {"name":…} for clients
+	tail    []byte  // immutable; what a modern result begins with
+	origins map[string]struct{}
 
-// SessionEnded says that the session table dropped a session by itself (idle
-// timeout): its calls, questions, subscriptions and stream end. mcp calls it
-// itself where it deletes a session.
-func (s *Server) SessionEnded(ref uint64, last Session) {}
+	mu  sync.Mutex // serialises writers of reg
+	reg atomic.Pointer[registry]
 
-// ResourceUpdated tells the subscribers of uri that it changed and returns to how many.
-func (s *Server) ResourceUpdated(uri string) (delivered int) { return 0 }
+	subs    subscriptions
+	opening [openingLocks]sync.Mutex // see opening.go
+	scratch sync.Pool                // of *buffer
+	count   counters
+}
 
-// Stats counts what happened since the start.
-type Stats struct{ Requests uint64 }
+const (
+	pageSizeDefault         = 100
+	subscriptionsMaxDefault = 256
+	askTimeoutDefault       = 10 * time.Minute
+)
 
-// Stats returns the counters.
-func (s *Server) Stats() Stats { return Stats{} }
+// New returns a Server. It starts no goroutine and needs no closing. It panics
+// if a required option is missing, which is a mistake in the program.
+func New(o Options) *Server {
+	if o.Host == nil || o.Sessions == nil || o.Calls == nil {
+		panic(errors.New("mcp: Options.Host, Sessions and Calls are required"))
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Context == nil {
+		o.Context = context.Background()
+	}
+	if o.Name == "" {
+		o.Name = "rookery"
+	}
+	if o.Version == "" {
+		o.Version = "0"
+	}
+	o.PageSize = positive(o.PageSize, pageSizeDefault)
+	o.SubscriptionsMax = positive(o.SubscriptionsMax, subscriptionsMaxDefault)
+	if o.AskTimeout <= 0 {
+		o.AskTimeout = askTimeoutDefault
+	}
+	s := &Server{o: o}
+	s.info = appendImplementation(nil, o.Name, o.Version, o.Title)
+	s.tail = append(s.tail, `"resultType":"complete","_meta":{"`+metaServerInfo+`":`...)
+	s.tail = append(append(s.tail, s.info...), '}')
+	s.origins = make(map[string]struct{}, len(o.AllowedOrigins))
+	for _, origin := range o.AllowedOrigins {
+		s.origins[origin] = struct{}{}
+	}
+	s.reg.Store(new(registry))
+	s.scratch.New = func() any { return new(buffer) }
+	s.handle = serveMethod
+	for i := len(o.Middleware) - 1; i >= 0; i-- {
+		s.handle = o.Middleware[i](s.handle)
+	}
+	return s
+}
+
+func positive(n, otherwise int) int {
+	if n <= 0 {
+		return otherwise
+	}
+	return n
+}
+
+// buffer is scratch memory for one reply.
+type buffer struct{ b []byte }
+
+// bufferKeepMax bounds what one idle scratch buffer may hold: a rare large
+// reply must not stay in the pool, which drops only what a collection finds
+// unused.
+const bufferKeepMax = 64 << 10
+
+func (s *Server) getBuffer() *buffer { return s.scratch.Get().(*buffer) }
+
+func (s *Server) putBuffer(b *buffer) {
+	if cap(b.b) <= bufferKeepMax {
+		b.b = b.b[:0]
+		s.scratch.Put(b)
+	}
+}

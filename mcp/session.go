@@ -14,8 +14,15 @@ type Session struct {
 	Protocol Revision     // agreed in initialize
 	LogLevel Level        // set by logging/setLevel; 0 none sent
 	State    State
-	Flags    uint8 // mcp's own use
+	Flags    uint8 // mcp's own use: how Stream is framed
 }
+
+// Flags of a session.
+const (
+	flagTCP     = 1 << iota // Stream is a TCP connection: lines, not events
+	flagPlain               // Stream ends with its connection (HTTP/1.0): no chunks
+	flagOpening             // the head of Stream is being written: see opening.go
+)
 
 // State says how far the lifecycle of a session is.
 type State uint8
@@ -41,3 +48,19 @@ type Sessions interface {
 	// Range is weakly consistent; no lock is held while f runs.
 	Range(f func(ref uint64, s Session) bool)
 }
+
+// endSession cleans up behind a session that is already deleted.
+func (s *Server) endSession(ref uint64, last Session, cause error) {
+	s.count.sessionsEnded.Add(1)
+	s.subs.drop(last.Topics)
+	s.o.Calls.CancelScope(sessionScope(ref), cause)
+	if last.Stream != 0 && last.Flags&flagTCP == 0 {
+		s.endStream(last.Stream, last.Flags)
+	}
+}
+
+// SessionEnded says that the session table dropped a session by itself: its
+// calls, questions, subscriptions and stream end. mcp does the same for
+// sessions it deletes. Keep sessions whose Stream is not 0 from being dropped
+// for idleness: their clients listen.
+func (s *Server) SessionEnded(ref uint64, last Session) { s.endSession(ref, last, ErrSessionEnded) }

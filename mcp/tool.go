@@ -1,17 +1,41 @@
 package mcp
 
-import "context"
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/rookery-server/rookery/codec"
+)
 
 // Tool is a function that clients may call.
 type Tool struct {
-	Name, Title, Description  string
-	InputSchema, OutputSchema any // *jsonschema.Schema, or raw JSON as []byte, json.RawMessage or string
+	Name               string // 1 to 128 of A-Z a-z 0-9 _ - .
+	Title, Description string
+
+	// InputSchema and OutputSchema are *jsonschema.Schema or raw JSON ([]byte,
+	// json.RawMessage, string). The input must be an object's schema; without
+	// one any object is taken. With an output schema, ToolResult.Structured is
+	// checked against it.
+	InputSchema, OutputSchema any
 	Annotations               *ToolAnnotations
-	Inline                    bool // Handle is cheap and never blocks: it may run on the loop
-	Handle                    func(ctx context.Context, c *Call) (*ToolResult, error)
+	Meta                      map[string]any // _meta of the listing
+
+	// Inline says that Handle is cheap and never blocks, so that it may run on
+	// an event loop. Such a handler cannot ask the client.
+	Inline bool
+
+	// Handle runs the tool. c.Arguments() satisfies the input schema. An error
+	// becomes a result with IsError, whose text the model sees, unless it is a
+	// *codec.Error, which is a protocol error. A nil result is an empty one.
+	Handle func(ctx context.Context, c *Call) (*ToolResult, error)
 }
 
-// ToolAnnotations are hints for the client.
+// ToolAnnotations are hints for the client; none is a promise.
 type ToolAnnotations struct {
 	Title           string `json:"title,omitempty"`
 	ReadOnlyHint    bool   `json:"readOnlyHint,omitempty"`
@@ -20,33 +44,218 @@ type ToolAnnotations struct {
 	OpenWorldHint   *bool  `json:"openWorldHint,omitempty"`
 }
 
-// ToolResult is what a tool answers.
-type ToolResult struct {
-	Content    []Content
-	Structured any // raw JSON ([]byte, json.RawMessage) or a value to encode
-	IsError    bool
+// tool is a registered Tool.
+type tool struct {
+	handle        func(ctx context.Context, c *Call) (*ToolResult, error)
+	input, output *schema // output may be nil
+	inline        bool
 }
 
-// Content is one item of a result.
-type Content struct {
-	Type     string // "text", "image", "audio", "resource_link", "resource"
-	Text     string
-	Data     []byte // image and audio, not yet base64
-	MIMEType string
-	URI      string
-	Name     string
-}
+var anyObject = &jsonschema.Schema{Type: "object"}
 
-// Text returns a result of one text item.
-func Text(s string) *ToolResult { return &ToolResult{Content: []Content{{Type: "text", Text: s}}} }
-
-// AddTool registers t; a tool of that name is replaced.
-func (s *Server) AddTool(t Tool) error { return nil }
-
-// RemoveTool reports whether there was such a tool.
-func (s *Server) RemoveTool(name string) bool { return false }
-
-// AddTool registers a tool with typed input and output.
-func AddTool[In, Out any](s *Server, t Tool, f func(ctx context.Context, c *Call, in In) (Out, error)) error {
+// AddTool registers t; a tool of that name is replaced. It may be called while
+// the server runs: those who listen are told that the list changed. The error
+// says what is wrong with t.
+func (s *Server) AddTool(t Tool) error {
+	e, err := newTool(&t)
+	if err != nil {
+		return fmt.Errorf("mcp: tool %q: %w", t.Name, err)
+	}
+	s.change(toolList, func(r *registry) bool {
+		r.tools = r.tools.with(e)
+		return true
+	})
 	return nil
+}
+
+// RemoveTool unregisters the tool and reports whether there was one. Calls
+// that run go on.
+func (s *Server) RemoveTool(name string) bool {
+	return s.change(toolList, func(r *registry) (had bool) {
+		r.tools, had = r.tools.without(name)
+		return had
+	})
+}
+
+func newTool(t *Tool) (*feature[tool], error) {
+	if !validToolName(t.Name) {
+		return nil, errors.New("the name must be 1 to 128 letters, digits, '_', '-' or '.'")
+	}
+	if t.Handle == nil {
+		return nil, errors.New("no Handle")
+	}
+	e := &feature[tool]{key: t.Name, v: tool{handle: t.Handle, inline: t.Inline}}
+	given := t.InputSchema
+	if given == nil {
+		given = anyObject
+	}
+	var err error
+	if e.v.input, err = newSchema(given); err != nil {
+		return nil, fmt.Errorf("input: %w", err)
+	}
+	if !e.v.input.object() {
+		return nil, errors.New(`input: the schema's type must be "object"`)
+	}
+	if t.OutputSchema != nil {
+		if e.v.output, err = newSchema(t.OutputSchema); err != nil {
+			return nil, fmt.Errorf("output: %w", err)
+		}
+	}
+	b := appendHeading([]byte{'{'}, "name", t.Name, t.Title, t.Description)
+	b = append(appendKey(b, "inputSchema"), e.v.input.raw...)
+	if e.v.output != nil {
+		b = append(appendKey(b, "outputSchema"), e.v.output.raw...)
+	}
+	if t.Annotations != nil {
+		if b, err = codec.AppendJSON(appendKey(b, "annotations"), t.Annotations); err != nil {
+			return nil, err
+		}
+	}
+	if b, err = appendMeta(b, t.Meta); err != nil {
+		return nil, err
+	}
+	e.json = append(b, '}')
+	return e, nil
+}
+
+// appendHeading appends what all listings share.
+func appendHeading(dst []byte, idKey, id, title, description string) []byte {
+	dst = codec.AppendString(appendKey(dst, idKey), id)
+	dst = appendStringMember(dst, "title", title)
+	return appendStringMember(dst, "description", description)
+}
+
+func appendMeta(dst []byte, meta map[string]any) ([]byte, error) {
+	if len(meta) == 0 {
+		return dst, nil
+	}
+	dst, err := codec.AppendJSON(appendKey(dst, "_meta"), meta)
+	if err != nil {
+		return dst, fmt.Errorf("_meta: %w", err)
+	}
+	return dst, nil
+}
+
+func validToolName(name string) bool {
+	if name == "" || len(name) > 128 {
+		return false
+	}
+	for _, c := range []byte(name) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// AddTool registers a tool whose input and output are Go types. In is a struct
+// or a map; its schema comes from its fields (google/jsonschema-go: a field is
+// required unless it is omitempty or omitzero, the tag `jsonschema:"…"`
+// describes it) and arguments that break it never reach f. Of Out
+//
+//   - a *ToolResult or ToolResult is the result as it is,
+//   - a string becomes text,
+//   - a struct or map becomes structured content, with its JSON as text for
+//     clients that know only that, and gives the tool its output schema,
+//   - anything else becomes its JSON as text.
+//
+// t.Handle must be nil; schemas in t replace those of the types.
+func AddTool[In, Out any](s *Server, t Tool, f func(ctx context.Context, c *Call, in In) (Out, error)) error {
+	if t.Handle != nil {
+		return fmt.Errorf("mcp: tool %q: Handle is set beside a typed function", t.Name)
+	}
+	if t.InputSchema == nil {
+		js, err := jsonschema.For[In](nil)
+		if err != nil {
+			return fmt.Errorf("mcp: tool %q: input: %w", t.Name, err)
+		}
+		t.InputSchema = js
+	}
+	shape := shapeOf(reflect.TypeFor[Out]())
+	if shape == structured && t.OutputSchema == nil {
+		js, err := jsonschema.For[Out](nil)
+		if err != nil {
+			return fmt.Errorf("mcp: tool %q: output: %w", t.Name, err)
+		}
+		js.Type, js.Types = "object", nil // a pointer is never null here: nil is refused below
+		t.OutputSchema = js
+	}
+	t.Handle = func(ctx context.Context, c *Call) (*ToolResult, error) {
+		var in In
+		if err := codec.Unmarshal(c.Arguments(), &in); err != nil {
+			return nil, fmt.Errorf("arguments: %w", err)
+		}
+		out, err := f(ctx, c, in)
+		if err != nil {
+			return nil, err
+		}
+		return shape.result(out)
+	}
+	return s.AddTool(t)
+}
+
+// shape is what a tool's Go result becomes.
+type shape uint8
+
+const (
+	asJSON shape = iota
+	asResult
+	asText
+	structured
+)
+
+func shapeOf(t reflect.Type) shape {
+	switch t {
+	case reflect.TypeFor[ToolResult](), reflect.TypeFor[*ToolResult]():
+		return asResult
+	}
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return asText
+	case reflect.Struct, reflect.Map:
+		if !t.Implements(reflect.TypeFor[json.Marshaler]()) && !reflect.PointerTo(t).Implements(reflect.TypeFor[json.Marshaler]()) {
+			return structured
+		}
+	}
+	return asJSON
+}
+
+func (sh shape) result(out any) (*ToolResult, error) {
+	switch sh {
+	case asResult:
+		if r, ok := out.(ToolResult); ok {
+			return &r, nil
+		}
+		r, _ := out.(*ToolResult)
+		return r, nil
+	case asText:
+		if str, ok := out.(string); ok {
+			return Text(str), nil
+		}
+		v := reflect.ValueOf(out)
+		for v.Kind() == reflect.Pointer {
+			v = v.Elem()
+		}
+		if !v.IsValid() {
+			return Text(""), nil
+		}
+		return Text(v.String()), nil
+	}
+	raw, err := codec.Marshal(out)
+	if err != nil {
+		return nil, &codec.Error{Code: codec.CodeInternal, Message: "result: " + err.Error()}
+	}
+	r := Text(string(raw))
+	if sh == structured {
+		if string(raw) == "null" {
+			return nil, &codec.Error{Code: codec.CodeInternal, Message: "result: nothing where an object was promised"}
+		}
+		r.Structured = encoded(raw)
+	}
+	return r, nil
 }

@@ -1,0 +1,163 @@
+package mcp
+
+import (
+	"context"
+	"errors"
+
+	"github.com/rookery-server/rookery/codec"
+)
+
+// This file runs user code: tools, reads and prompts.
+
+func serveCallTool(ctx context.Context, c *Call) error {
+	rawName, args, meta, _ := pick(c.params, "name", "arguments", "_meta", "\x00")
+	name, ok := text(rawName)
+	if !ok {
+		return refuse(codec.CodeInvalidParams, "name must be a string")
+	}
+	t := c.s.reg.Load().tools.get(name)
+	if t == nil {
+		return refuse(codec.CodeInvalidParams, "unknown tool "+string(codec.AppendString(nil, string(name))))
+	}
+	if args == nil || string(args) == "null" {
+		args = []byte("{}")
+	}
+	if c.token == nil && meta != nil {
+		c.token = progressToken(meta)
+	}
+	var err error
+	if c.args, err = t.input.validate(args); err != nil {
+		return c.badInput(err)
+	}
+	r, err := t.handle(ctx, c)
+	if err != nil {
+		var e *codec.Error
+		if errors.As(err, &e) {
+			return e
+		}
+		r = Errorf("%s", err.Error())
+	}
+	return c.toolResult(r, t.output)
+}
+
+// badInput says that arguments break the schema. Since 2025-11-25 that is a
+// result, so that the model sees its mistake and can mend it (SEP-1303);
+// before it is a protocol error.
+func (c *Call) badInput(err error) error {
+	c.s.count.invalidInputs.Add(1)
+	if c.rev < Revision20251125 {
+		return refuse(codec.CodeInvalidParams, "invalid arguments: "+err.Error())
+	}
+	return c.toolResult(Errorf("invalid arguments: %s", err.Error()), nil)
+}
+
+func (c *Call) toolResult(r *ToolResult, output *schema) error {
+	if r == nil {
+		r = new(ToolResult)
+	}
+	b, err := c.openMeta(r.Meta)
+	if err != nil {
+		return err
+	}
+	if b, err = appendToolResult(b, r, output); err != nil {
+		return err
+	}
+	if r.IsError {
+		c.s.count.toolErrors.Add(1)
+	}
+	c.close(b)
+	return nil
+}
+
+func serveReadResource(ctx context.Context, c *Call) error {
+	rawURI, meta, _, _ := pick(c.params, "uri", "_meta", "\x00", "\x00")
+	uri, ok := text(rawURI)
+	if !ok {
+		return refuse(codec.CodeInvalidParams, "uri must be a string")
+	}
+	rd, ok := c.s.reg.Load().reader(uri)
+	if !ok {
+		return ResourceNotFound(c.rev, string(uri))
+	}
+	if c.token == nil && meta != nil {
+		c.token = progressToken(meta)
+	}
+	contents, mimeType, err := rd.read(ctx, c, string(uri))
+	if err != nil {
+		return err
+	}
+	if contents == nil {
+		return ResourceNotFound(c.rev, string(uri))
+	}
+	b := append(appendKey(c.cacheable(c.open()), "contents"), '[')
+	for i, r := range contents {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if r.URI == "" {
+			r.URI = string(uri)
+		}
+		if r.MIMEType == "" {
+			r.MIMEType = mimeType
+		}
+		b = r.append(b)
+	}
+	c.close(append(b, ']'))
+	return nil
+}
+
+// ResourceNotFound is the error for a URI that names nothing. A Read that
+// returns no contents and no error means the same.
+func ResourceNotFound(rev Revision, uri string) *codec.Error {
+	code := CodeResourceNotFound
+	if rev.modern() {
+		code = codec.CodeInvalidParams
+	}
+	data := codec.AppendString([]byte(`{"uri":`), uri)
+	return &codec.Error{Code: code, Message: "resource not found", Data: append(data, '}')}
+}
+
+func serveGetPrompt(ctx context.Context, c *Call) error {
+	rawName, rawArgs, meta, _ := pick(c.params, "name", "arguments", "_meta", "\x00")
+	name, ok := text(rawName)
+	if !ok {
+		return refuse(codec.CodeInvalidParams, "name must be a string")
+	}
+	p := c.s.reg.Load().prompts.get(name)
+	if p == nil {
+		return refuse(codec.CodeInvalidParams, "unknown prompt "+string(codec.AppendString(nil, string(name))))
+	}
+	if c.token == nil && meta != nil {
+		c.token = progressToken(meta)
+	}
+	args := make(map[string]string)
+	for o := members(rawArgs); ; {
+		key, raw, more := o.next()
+		if !more {
+			break
+		}
+		val, ok := text(raw)
+		if !ok {
+			return refuse(codec.CodeInvalidParams, "arguments of a prompt are strings")
+		}
+		args[unescape(key)] = string(val)
+	}
+	for _, need := range p.required {
+		if _, ok := args[need]; !ok {
+			return refuse(codec.CodeInvalidParams, "missing argument "+need)
+		}
+	}
+	r, err := p.get(ctx, c, args)
+	if err != nil {
+		return err
+	}
+	if r == nil {
+		r = new(PromptResult)
+	}
+	b, err := r.append(c.open())
+	if err != nil {
+		return err
+	}
+	c.close(b)
+	return nil
+}

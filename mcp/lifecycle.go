@@ -1,0 +1,153 @@
+package mcp
+
+import (
+	"context"
+
+	"github.com/rookery-server/rookery/codec"
+)
+
+// The keys of _meta that the era without sessions uses.
+const (
+	metaProtocolVersion    = "io.modelcontextprotocol/protocolVersion"
+	metaClientInfo         = "io.modelcontextprotocol/clientInfo"
+	metaServerInfo         = "io.modelcontextprotocol/serverInfo"
+	metaClientCapabilities = "io.modelcontextprotocol/clientCapabilities"
+	metaLogLevel           = "io.modelcontextprotocol/logLevel"
+	metaSubscriptionID     = "io.modelcontextprotocol/subscriptionId"
+)
+
+// serveInitialize creates the session. A version we lack, or one that has no
+// initialize, is answered with the latest that has (lifecycle, version
+// negotiation); the client leaves if that is no good to it.
+func serveInitialize(_ context.Context, c *Call) error {
+	if c.session != 0 {
+		return errInitializeOnce
+	}
+	version, caps, client, _ := pick(c.params, "protocolVersion", "capabilities", "clientInfo", "\x00")
+	name, ok := text(version)
+	if !ok {
+		return refuse(codec.CodeInvalidParams, "protocolVersion must be a string")
+	}
+	if caps != nil && !isObject(caps) || client != nil && !isObject(client) {
+		return refuse(codec.CodeInvalidParams, "capabilities and clientInfo must be objects")
+	}
+	rev := parseRevision(name)
+	if rev == RevisionUnknown || rev.modern() {
+		rev = lastLegacy
+	}
+	s := c.s
+	sess := Session{
+		Client: s.intern(client), Caps: parseCapabilities(caps), Protocol: rev, State: StateInitialized,
+	}
+	if c.sink.tcp != nil {
+		sess.Stream, sess.Flags = c.stream, flagTCP
+	}
+	id, ref, err := s.o.Sessions.Create(sess)
+	if err != nil {
+		return errTooMany
+	}
+	sess.ID = id
+	s.count.sessionsCreated.Add(1)
+	c.session, c.sess, c.rev = ref, sess, rev
+
+	b := c.open()
+	b = append(append(appendKey(b, "protocolVersion"), '"'), rev.String()...)
+	b = append(b, '"')
+	b = s.reg.Load().appendCapabilities(appendKey(b, "capabilities"))
+	b = append(appendKey(b, "serverInfo"), s.info...)
+	b = appendStringMember(b, "instructions", s.o.Instructions)
+	c.close(b)
+	return nil
+}
+
+// intern turns a clientInfo object into a number.
+func (s *Server) intern(info []byte) uint32 {
+	if s.o.Intern == nil || info == nil {
+		return 0
+	}
+	return s.o.Intern(clientName(info))
+}
+
+// clientName returns "name/version" of a clientInfo object, "" without a name.
+func clientName(info []byte) string {
+	rawName, rawVersion, _, _ := pick(info, "name", "version", "\x00", "\x00")
+	name, ok := text(rawName)
+	if !ok {
+		return ""
+	}
+	version, _ := text(rawVersion)
+	return string(name) + "/" + string(version)
+}
+
+func servePing(_ context.Context, c *Call) error {
+	c.close(c.open())
+	return nil
+}
+
+func serveSetLevel(_ context.Context, c *Call) error {
+	name, _ := text(member(c.params, "level"))
+	level, ok := parseLevel(name)
+	if !ok {
+		return refuse(codec.CodeInvalidParams, "unknown level")
+	}
+	if !c.s.o.Sessions.Update(c.session, func(sess *Session) { sess.LogLevel = level }) {
+		return errUnknownSession
+	}
+	c.close(c.open())
+	return nil
+}
+
+func serveDiscover(_ context.Context, c *Call) error {
+	b := c.cacheable(c.open())
+	b = append(appendKey(b, "supportedVersions"), supportedJSON...)
+	b = c.s.reg.Load().appendCapabilities(appendKey(b, "capabilities"))
+	b = appendStringMember(b, "instructions", c.s.o.Instructions)
+	c.close(b)
+	return nil
+}
+
+// readMeta takes from a modern request's _meta what initialize used to say.
+// claimed is the version the transport's header names, nil without one.
+func (c *Call) readMeta(claimed []byte) *codec.Error {
+	meta := member(c.params, "_meta")
+	version, caps, client, level := pick(meta, metaProtocolVersion, metaClientCapabilities, metaClientInfo, metaLogLevel)
+	name, ok := text(version)
+	if !ok {
+		return refuse(codec.CodeInvalidParams, "missing or invalid _meta field "+metaProtocolVersion)
+	}
+	if claimed != nil && string(claimed) != string(name) {
+		return refuse(CodeHeaderMismatch, "the MCP-Protocol-Version header differs from _meta field "+metaProtocolVersion)
+	}
+	if c.rev = parseRevision(name); !c.rev.modern() {
+		return unsupportedVersion(name)
+	}
+	if !isObject(caps) {
+		return refuse(codec.CodeInvalidParams, "missing or invalid _meta field "+metaClientCapabilities)
+	}
+	if client != nil && !isObject(client) {
+		return refuse(codec.CodeInvalidParams, "invalid _meta field "+metaClientInfo)
+	}
+	c.caps = parseCapabilities(caps)
+	c.info = client
+	if word, ok := text(level); ok {
+		c.level, _ = parseLevel(word)
+	}
+	c.token = progressToken(meta)
+	return nil
+}
+
+// progressToken returns the token of a _meta object, nil if it has no valid one.
+func progressToken(meta []byte) []byte {
+	token := member(meta, "progressToken")
+	if len(token) == 0 || token[0] != '"' && token[0] != '-' && (token[0] < '0' || token[0] > '9') {
+		return nil
+	}
+	return token
+}
+
+// unsupportedVersion lists the versions we speak beside the one asked for.
+func unsupportedVersion(name []byte) *codec.Error {
+	data := append([]byte(nil), `{"supported":`+supportedJSON...)
+	data = codec.AppendString(appendKey(data, "requested"), string(name))
+	return &codec.Error{Code: CodeUnsupportedVersion, Message: "unsupported protocol version", Data: append(data, '}')}
+}

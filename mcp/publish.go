@@ -1,0 +1,185 @@
+package mcp
+
+import (
+	"runtime"
+	"slices"
+
+	"github.com/rookery-server/rookery/codec"
+)
+
+// publishBatch is how many clients are written to between two yields and two
+// looks at the table. A write is a system call of a few microseconds: a batch
+// keeps an event loop's core for about a millisecond.
+const publishBatch = 256
+
+var lastChunk = codec.AppendLastChunk(nil)
+
+// notice is one message to many clients, built once per kind of framing.
+type notice struct {
+	line, plain, chunked []byte
+
+	// For listeners, whose message carries their own id: what stands before
+	// and behind it in the JSON.
+	before, behind []byte
+	json, framed   []byte // scratch
+}
+
+// newNotice frames a finished message.
+func newNotice(msg []byte) *notice {
+	return &notice{
+		line:    append(slices.Clip(msg), '\n'),
+		plain:   appendEvent(nil, false, msg),
+		chunked: appendEvent(nil, true, msg),
+	}
+}
+
+// newNotification builds a notification whose params are the given members,
+// raw JSON without braces; "" for none.
+func newNotification(method, members string) *notice {
+	var params []byte
+	if members != "" {
+		params = []byte("{" + members + "}")
+	}
+	n := newNotice(codec.AppendNotification(nil, method, params))
+	n.before = []byte(`{"jsonrpc":"2.0","method":"` + method + `","params":{"_meta":{"` + metaSubscriptionID + `":`)
+	if members != "" {
+		members = "," + members
+	}
+	n.behind = []byte("}" + members + "}}")
+	return n
+}
+
+// framing returns the message as a stream of those flags takes it.
+func (n *notice) framing(flags uint8) []byte {
+	switch {
+	case flags&flagTCP != 0:
+		return n.line
+	case flags&flagPlain != 0:
+		return n.plain
+	default:
+		return n.chunked
+	}
+}
+
+// tagged returns the message for a listener; valid until the next call.
+func (n *notice) tagged(tag []byte, flags uint8) []byte {
+	n.json = append(append(append(n.json[:0], n.before...), tag...), n.behind...)
+	if flags&flagTCP != 0 {
+		n.json = append(n.json, '\n')
+		return n.json
+	}
+	n.framed = appendEvent(n.framed[:0], flags&flagPlain == 0, n.json)
+	return n.framed
+}
+
+// ResourceUpdated tells those who subscribed to uri, of both eras, that it
+// changed, and returns to how many clients the message went. It may be called
+// from any goroutine, handlers included, and yields the processor now and then.
+// No lock is held while it writes; a slow or closed client costs the others
+// nothing. A session without an open stream hears nothing.
+func (s *Server) ResourceUpdated(uri string) (delivered int) {
+	w := s.subs.begin(uri)
+	if w == nil {
+		return 0
+	}
+	n := newNotification("notifications/resources/updated", string(codec.AppendString([]byte(`"uri":`), uri)))
+	return s.publish(n, func(batch []owner) int { return s.subs.step(w, batch) })
+}
+
+// Notify sends a notification to one session, over its open stream or its TCP
+// connection. params is encoded as JSON and must become an object or null.
+func (s *Server) Notify(session uint64, method string, params any) error {
+	raw, err := rawJSON(params)
+	if err != nil {
+		return err
+	}
+	if string(raw) == "null" {
+		raw = nil
+	}
+	err = s.sendToSession(session, newNotice(codec.AppendNotification(nil, method, raw)))
+	s.countSent(err)
+	return err
+}
+
+// listChanged announces that a list changed: to sessions that have finished
+// their handshake and have a stream open, and to listeners that asked for it.
+func (s *Server) listChanged(kind listKind) {
+	n := newNotification(kind.method(), "")
+	batch := make([]owner, 0, publishBatch)
+	flush := func() {
+		left := batch
+		s.publish(n, func(out []owner) int {
+			k := copy(out, left)
+			left = left[k:]
+			return k
+		})
+		batch = batch[:0]
+	}
+	s.o.Sessions.Range(func(ref uint64, sess Session) bool {
+		if sess.Stream != 0 && sess.State == StateReady {
+			if batch = append(batch, ref); len(batch) == publishBatch {
+				flush()
+			}
+		}
+		return true
+	})
+	flush()
+	var i uint32
+	s.publish(n, func(out []owner) int { return s.subs.listeningTo(kind, &i, out) })
+}
+
+// publish sends n to the owners that next finds, batch by batch.
+func (s *Server) publish(n *notice, next func(batch []owner) int) (delivered int) {
+	var batch [publishBatch]owner
+	for {
+		k := next(batch[:])
+		if k == 0 {
+			return delivered
+		}
+		for _, o := range batch[:k] {
+			var err error
+			if o&listenBit != 0 {
+				err = s.sendToListener(o, n)
+			} else {
+				err = s.sendToSession(o, n)
+			}
+			if s.countSent(err) {
+				delivered++
+			}
+		}
+		runtime.Gosched()
+	}
+}
+
+func (s *Server) countSent(err error) bool {
+	if err != nil {
+		s.count.sendFailed.Add(1)
+		return false
+	}
+	s.count.sent.Add(1)
+	return true
+}
+
+func (s *Server) sendToSession(ref uint64, n *notice) error {
+	sess, ok := s.o.Sessions.Load(ref)
+	if ok && sess.Flags&flagOpening != 0 {
+		s.awaitOpen(sess.Stream)
+		sess, ok = s.o.Sessions.Load(ref)
+	}
+	if !ok || sess.Stream == 0 {
+		return ErrNoStream
+	}
+	return s.o.Host.Send(sess.Stream, n.framing(sess.Flags))
+}
+
+func (s *Server) sendToListener(ref owner, n *notice) error {
+	l, long, ok := s.subs.listener(ref)
+	if ok && l.flags&flagOpening != 0 {
+		s.awaitOpen(l.stream)
+		l, long, ok = s.subs.listener(ref)
+	}
+	if !ok {
+		return ErrNoStream
+	}
+	return s.o.Host.Send(l.stream, n.tagged(l.tag(long), l.flags))
+}

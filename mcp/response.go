@@ -1,0 +1,119 @@
+package mcp
+
+import (
+	"strconv"
+
+	"github.com/rookery-server/rookery/codec"
+)
+
+const (
+	jsonType   = "application/json"
+	streamType = "text/event-stream"
+
+	// streamHeaders keep proxies from holding events back (nginx reads the
+	// second) and caches from keeping them.
+	streamHeaders = "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n"
+
+	optionsHeaders = "Access-Control-Allow-Methods: GET, POST, DELETE, OPTIONS\r\n" +
+		"Access-Control-Allow-Headers: Content-Type, Accept, Authorization, Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Last-Event-ID\r\n" +
+		"Access-Control-Max-Age: 86400\r\n"
+)
+
+// respond appends a complete response. extra holds header lines.
+func (x *Exchange) respond(status int, contentType, extra string, body []byte) {
+	x.appendHead(status, contentType, extra, len(body))
+	x.Out = append(x.Out, body...)
+}
+
+// refuse appends an error response. id is the raw id of the request, nil if
+// there is none to name.
+func (x *Exchange) refuse(status int, id []byte, e *codec.Error) {
+	x.respond(status, jsonType, "", codec.AppendError(nil, id, e))
+}
+
+// appendStreamHead appends the head of a response that carries events.
+func (x *Exchange) appendStreamHead() {
+	if x.plain() {
+		x.Close = true
+	}
+	x.appendHead(200, streamType, streamHeaders, codec.LengthChunked)
+}
+
+func (x *Exchange) appendHead(status int, contentType, extra string, length int) {
+	var lines [512]byte // stays on the stack as long as it suffices
+	more := append(lines[:0], extra...)
+	if x.origin {
+		// The browser keeps the answer from its page unless we name the page's
+		// origin. Nothing here depends on cookies.
+		more = append(more, "Access-Control-Allow-Origin: "...)
+		more = append(more, x.Req.Origin.Of(x.Msg)...)
+		more = append(more, "\r\nVary: Origin\r\nAccess-Control-Expose-Headers: Mcp-Session-Id\r\n"...)
+	}
+	x.Out = codec.AppendResponse(x.Out, &codec.Response{
+		Status: status, Proto10: x.plain(), Close: x.Close, Length: length, ContentType: contentType, Extra: more,
+	})
+}
+
+// flush writes what x.Out holds and empties it.
+func (x *Exchange) flush(h Host) error {
+	var err error
+	if x.Worker != nil {
+		x.Out, err = x.Worker.Flush(x.Out)
+		return err
+	}
+	err = h.Send(x.Stream, x.Out)
+	x.Out = x.Out[:0]
+	return err
+}
+
+// finishReply appends the reply of a call: as a whole response, or as the last
+// event of one that became a stream. status is that of a whole response.
+func (x *Exchange) finishReply(c *Call, status int, extra string) {
+	if !c.sink.streaming {
+		x.respond(status, jsonType, extra, c.reply.b)
+		return
+	}
+	x.Out = appendEvent(x.Out, !x.plain(), c.reply.b)
+	if !x.plain() {
+		x.Out = codec.AppendLastChunk(x.Out)
+	}
+}
+
+// sessionHeader names a session to its client.
+func sessionHeader(id [16]byte) string {
+	const digits = "0123456789abcdef"
+	b := make([]byte, 0, 64)
+	b = append(b, "Mcp-Session-Id: "...)
+	for _, c := range id {
+		b = append(b, digits[c>>4], digits[c&15])
+	}
+	return string(append(b, "\r\n"...))
+}
+
+// parseSessionID reads the 32 hex digits of a session id.
+func parseSessionID(b []byte) (id [16]byte, ok bool) {
+	if len(b) != 32 {
+		return id, false
+	}
+	for i := range id {
+		hi, lo := unhex(b[2*i]), unhex(b[2*i+1])
+		if hi|lo > 15 {
+			return id, false
+		}
+		id[i] = hi<<4 | lo
+	}
+	return id, true
+}
+
+func unhex(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 255
+}
+
+// retryAfter is for clients that were turned away because the server is full.
+var retryAfter = "Retry-After: " + strconv.Itoa(5) + "\r\n"

@@ -1,0 +1,113 @@
+package mcp
+
+import "github.com/rookery-server/rookery/codec"
+
+// Worker is the goroutine a handler runs on, as far as a handler that waits
+// or streams needs it.
+type Worker interface {
+	// Leave takes the handler out of the count of workers because it will
+	// wait; with release, later messages of the connection run meanwhile. The
+	// error says that too many wait already.
+	Leave(release bool) error
+	// Return ends what Leave began.
+	Return()
+	// Flush writes out now, behind the connection's earlier replies, and
+	// returns it emptied. The error says that the client is gone.
+	Flush(out []byte) ([]byte, error)
+}
+
+// sink is where the messages of one call go: into the response of its HTTP
+// exchange, which becomes a stream with the first of them, or onto its TCP
+// connection. The call's lock guards it.
+type sink struct {
+	host   Host
+	worker Worker // nil on the loop
+	http   *Exchange
+	tcp    *RPC
+
+	canStream bool // the HTTP response may become a stream
+	streaming bool // it is one
+	detached  bool // TCP: Out belongs to later messages; replies go through host
+	waiting   int  // handlers that wait for answers
+}
+
+// emit sends one message of the call, ahead of its reply.
+func (k *sink) emit(c *Call, msg []byte) error {
+	switch {
+	case k.tcp != nil && k.detached:
+		return k.host.Send(k.tcp.Stream, append(msg, '\n'))
+	case k.tcp != nil:
+		k.tcp.Out = append(append(k.tcp.Out, msg...), '\n')
+		return k.flush(&k.tcp.Out)
+	case k.canStream:
+		x := k.http
+		if !k.streaming {
+			x.appendStreamHead()
+			k.streaming = true
+		}
+		x.Out = appendEvent(x.Out, !x.plain(), msg)
+		return k.flush(&x.Out)
+	case c.session != 0:
+		// The response must be one JSON object: the session's own stream is
+		// the only other way.
+		return c.s.sendToSession(c.session, newNotice(msg))
+	}
+	return ErrNoStream
+}
+
+// flush writes what out holds. On the loop it is left to the loop, which
+// writes it when the turn is over.
+func (k *sink) flush(out *[]byte) error {
+	if k.worker == nil {
+		return nil
+	}
+	var err error
+	*out, err = k.worker.Flush(*out)
+	return err
+}
+
+// leave makes way for others while the handler waits. On TCP the client's
+// answer comes over this very connection, so its later messages must run.
+func (k *sink) leave() error {
+	if k.waiting > 0 {
+		k.waiting++
+		return nil
+	}
+	if k.tcp != nil && !k.detached {
+		if err := k.flush(&k.tcp.Out); err != nil {
+			return err
+		}
+	}
+	if k.worker.Leave(k.tcp != nil) != nil {
+		return errWaiting
+	}
+	k.detached = k.tcp != nil
+	k.waiting = 1
+	return nil
+}
+
+func (k *sink) comeBack() {
+	if k.waiting--; k.waiting == 0 {
+		k.worker.Return()
+	}
+}
+
+// appendEvent appends msg as a server-sent event, as a chunk of its own where
+// the response is chunked. The event's name is written out: some clients look.
+func appendEvent(dst []byte, chunked bool, msg []byte) []byte {
+	if !chunked {
+		return codec.AppendEvent(dst, "", "message", msg)
+	}
+	dst, mark := codec.BeginChunk(dst)
+	dst = codec.AppendEvent(dst, "", "message", msg)
+	return codec.EndChunk(dst, mark)
+}
+
+func appendComment(dst []byte, chunked bool, comment string) []byte {
+	if !chunked {
+		return codec.AppendComment(dst, comment)
+	}
+	dst, mark := codec.BeginChunk(dst)
+	dst = codec.AppendComment(dst, comment)
+	return codec.EndChunk(dst, mark)
+}
