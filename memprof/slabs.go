@@ -2,10 +2,11 @@ package memprof
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 )
@@ -25,9 +26,14 @@ type Slab struct {
 }
 
 // Slabs holds the caches of the whole machine by name. The kernel merges
-// caches of equal size: an epoll wait queue entry (eventpoll_pwq, 64 B), for
-// one, may be counted under kmalloc-cg-64 or another name.
+// caches of equal size, so some names are missing: see [Slabs.Alias].
 type Slabs map[string]Slab
+
+// ConnectionSlabs are the caches that a TCP connection in an epoll set takes
+// objects from.
+var ConnectionSlabs = []string{
+	"TCP", "TCPv6", "sock_inode_cache", "filp", "dentry", "eventpoll_epi", "eventpoll_pwq", "lsm_inode_cache", "lsm_file_cache",
+}
 
 // ReadSlabs reads the slabs of the machine. The error wraps [ErrSlabs] and
 // says what to do.
@@ -85,20 +91,26 @@ func parseSlab(line []byte, page int64) (Slab, error) {
 	return Slab{Name: string(words[0]), Objects: n[0], Size: n[1], Bytes: n[2] * n[3] * page}, nil
 }
 
-// Since returns what grew or shrank since base, largest growth first. Caches
-// that did not change are left out.
-func (s Slabs) Since(base Slabs) []Slab {
-	var grown []Slab
-	for name, now := range s {
-		before := base[name]
-		now.Objects -= before.Objects
-		now.Bytes -= before.Bytes
-		if now.Objects != 0 || now.Bytes != 0 {
-			grown = append(grown, now)
+// aliasPath holds a link for each cache; merged caches point to one place.
+const aliasPath = "/sys/kernel/slab"
+
+// Alias returns the name under which s counts the objects of cache name: name
+// itself, or a cache that the kernel has merged it with (eventpoll_pwq is
+// often counted as anon_vma_chain), or "" when there is none.
+func (s Slabs) Alias(name string) string { return s.alias(name, aliasPath) }
+
+func (s Slabs) alias(name, dir string) string {
+	if _, ok := s[name]; ok {
+		return name
+	}
+	want, err := os.Readlink(filepath.Join(dir, name))
+	if err != nil {
+		return ""
+	}
+	for _, other := range slices.Sorted(maps.Keys(s)) {
+		if to, err := os.Readlink(filepath.Join(dir, other)); err == nil && to == want {
+			return other
 		}
 	}
-	slices.SortFunc(grown, func(a, b Slab) int {
-		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Name, b.Name))
-	})
-	return grown
+	return ""
 }

@@ -3,7 +3,8 @@ package memprof
 import (
 	"errors"
 	"net"
-	"slices"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -40,20 +41,6 @@ func TestParseSlabsRefuses(t *testing.T) {
 	}
 }
 
-func TestSlabsSince(t *testing.T) {
-	base := Slabs{"a": {Name: "a", Objects: 5, Size: 8, Bytes: 4096}, "same": {Name: "same", Objects: 1}}
-	now := Slabs{
-		"a":    {Name: "a", Objects: 1, Size: 8, Bytes: 0},
-		"b":    {Name: "b", Objects: 9, Size: 16, Bytes: 8192},
-		"same": {Name: "same", Objects: 1},
-	}
-	got := now.Since(base)
-	want := []Slab{{"b", 9, 16, 8192}, {"a", -4, 8, -4096}}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-}
-
 // TestReadSlabs opens sockets and finds most of them in the kernel's account;
 // other processes may close some of theirs meanwhile.
 func TestReadSlabs(t *testing.T) {
@@ -78,5 +65,20 @@ func TestReadSlabs(t *testing.T) {
 	}
 	if grown := now["sock_inode_cache"].Objects - base["sock_inode_cache"].Objects; grown < sockets/2 {
 		t.Errorf("%d sockets grew sock_inode_cache by %d objects", sockets, grown)
+	}
+}
+
+func TestSlabsAlias(t *testing.T) {
+	dir := t.TempDir()
+	for name, to := range map[string]string{"kept": ":A-64", "merged": ":A-64", "alone": ":A-8"} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := Slabs{"other": {}, "kept": {}}
+	for name, want := range map[string]string{"kept": "kept", "merged": "kept", "alone": "", "unknown": ""} {
+		if got := s.alias(name, dir); got != want {
+			t.Errorf("alias(%q) = %q, want %q", name, got, want)
+		}
 	}
 }
