@@ -105,6 +105,16 @@ func TestAppendRoundTrip(t *testing.T) {
 	})
 }
 
+func TestErrorObject(t *testing.T) {
+	var e Error
+	if err := Unmarshal([]byte(`{"code":-1,"message":"m","data":null,"more":1}`), &e); err != nil || e.Code != -1 || e.Message != "m" {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if err := Unmarshal([]byte(`{"code":"x"}`), &e); codeOf(&e) != -1 || err == nil {
+		t.Errorf("a code that is no number: %+v, %v", e, err)
+	}
+}
+
 func TestAppendAllocs(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")

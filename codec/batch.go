@@ -42,6 +42,9 @@ func checkBatch(msg []byte, lim *Limits) *Error {
 // levels left for it. visit returns the offset behind the element, or that of a
 // fault, and whether to go on.
 func walkBatch(msg []byte, lim *Limits, visit func(i, depth int) (int, fault, bool)) *Error {
+	if err := checkSize(msg); err != nil {
+		return err
+	}
 	i := skipSpace(msg, 0)
 	if lim.batch() < 0 || i == len(msg) || msg[i] != '[' {
 		if i, f := scanDocument(msg, lim.depth()); f != faultNone {

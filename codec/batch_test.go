@@ -67,6 +67,7 @@ func TestEachInBatchUnchecked(t *testing.T) {
 		{`[{}]`, &Limits{Batch: -1}, CodeInvalidRequest},
 		{`[{},{}]`, &Limits{Batch: 1}, CodeInvalidRequest},
 		{`[{"a":{}}]`, &Limits{Depth: 2}, CodeInvalidRequest},
+		{`[{}]`, &Limits{Depth: 1}, CodeInvalidRequest},
 	} {
 		err := EachInBatch([]byte(c.in), c.lim, func([]byte, Envelope, *Error) bool { return true })
 		var env Envelope

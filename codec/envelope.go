@@ -112,8 +112,8 @@ type members struct {
 // so that the answer can carry it; use it in AppendError as it is.
 func ParseEnvelope(msg []byte, lim *Limits, env *Envelope) *Error {
 	*env = Envelope{}
-	if uint64(len(msg)) > math.MaxUint32 {
-		return invalidRequest("longer than 4 GiB")
+	if err := checkSize(msg); err != nil {
+		return err
 	}
 	i := skipSpace(msg, 0)
 	if i == len(msg) {
@@ -146,6 +146,14 @@ func ParseEnvelope(msg []byte, lim *Limits, env *Envelope) *Error {
 		return scanError(f, i)
 	}
 	return m.judge(msg, env)
+}
+
+// checkSize refuses a message whose parts a Span cannot name.
+func checkSize(msg []byte) *Error {
+	if uint64(len(msg)) > math.MaxUint32 {
+		return invalidRequest("longer than 4 GiB")
+	}
+	return nil
 }
 
 // MethodName returns the text of the method, unescaped. It is a part of msg

@@ -12,6 +12,3 @@ type Span struct{ Off, Len uint32 }
 func (s Span) Of(b []byte) []byte {
 	return b[s.Off : s.Off+s.Len : s.Off+s.Len]
 }
-
-// IsZero reports whether s is absent.
-func (s Span) IsZero() bool { return s.Len == 0 }
