@@ -80,12 +80,17 @@ e2e/node_modules/.package-lock.json: e2e/package-lock.json
 bench: ## microbenchmarks beside the code, with allocations (BENCHTIME=200ms)
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PACKAGES)
 
+# The servers to compare with, in a module of their own.
+.PHONY: baseline
+baseline: ## write bin/baseline
+	cd bench/baseline && $(GO) build -trimpath -o ../../bin/baseline .
+
 .PHONY: bench-mem
-bench-mem: build ## what a connection costs, by kind and component (ARGS=--quick, --json)
+bench-mem: build baseline ## what a connection costs, by kind and component (ARGS=--quick, --json)
 	bin/rookery bench-mem $(ARGS)
 
 .PHONY: bench-cpu
-bench-cpu: build ## server CPU per message beside the baselines (ARGS=--quick, --json)
+bench-cpu: build baseline ## server CPU per message beside the baselines (ARGS=--quick, --json)
 	bin/rookery bench-cpu $(ARGS)
 
 ## ---- care

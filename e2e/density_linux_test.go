@@ -83,9 +83,7 @@ func TestDensityStreams(t *testing.T) {
 			if grown := n.metric(t, "go_goroutines") - before; grown > 50 {
 				t.Errorf("%.0f more goroutines for %d idle streams", grown, count)
 			}
-			if kind == kindListen {
-				touchAll(t, n, h)
-			}
+			touchAll(t, n, h)
 			begin := time.Now()
 			n.signal(t)
 			if code := n.exitCode(t, 30*time.Second); code != 0 {
@@ -100,6 +98,10 @@ func TestDensityStreams(t *testing.T) {
 func touchAll(t *testing.T, n *node, h *holder) {
 	t.Helper()
 	c := dial(t, n.tcp)
+	c.send(`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"toucher","version":"1"}}}` + "\n")
+	if line := c.line(); !strings.Contains(line, `"result"`) {
+		t.Fatalf("initialize: %s", line)
+	}
 	begin := time.Now()
 	c.send(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"touch","arguments":{"uri":"demo://item/x"}}}` + "\n")
 	if line := c.line(); !strings.Contains(line, `"result"`) {

@@ -229,22 +229,32 @@ func ask(c net.Conn, i int) error {
 
 const postHead = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n"
 
-// askStream opens a session and its stream on one connection.
+// askStream opens a session, its subscription and its stream on one connection.
 func askStream(c net.Conn) error {
-	const body = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"holder","version":"1"}}}`
-	res, err := request(c, fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", postHead, len(body), body))
+	res, err := post(c, "", `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"holder","version":"1"}}}`)
 	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(io.Discard, res.Body); err != nil {
 		return err
 	}
 	id := res.Header.Get("Mcp-Session-Id")
 	if id == "" {
 		return errors.New("initialize gave no session")
 	}
-	_, err = request(c, "GET /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nMcp-Protocol-Version: 2025-11-25\r\nMcp-Session-Id: "+id+"\r\n\r\n")
+	headers := "Mcp-Protocol-Version: 2025-11-25\r\nMcp-Session-Id: " + id + "\r\n"
+	if _, err := post(c, headers, `{"jsonrpc":"2.0","id":2,"method":"resources/subscribe","params":{"uri":"demo://item/x"}}`); err != nil {
+		return err
+	}
+	_, err = request(c, "GET /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"+headers+"\r\n")
 	return err
+}
+
+// post sends body and reads the whole response.
+func post(c net.Conn, headers, body string) (*http.Response, error) {
+	res, err := request(c, fmt.Sprintf("%s%sContent-Length: %d\r\n\r\n%s", postHead, headers, len(body), body))
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(io.Discard, res.Body)
+	return res, err
 }
 
 // askListen opens a stream with one subscription and awaits its

@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/rookery-server/rookery/bench"
 )
 
 // Exit codes.
@@ -53,6 +55,6 @@ Try:
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(environ), newCheckConfig(environ), newVersion())
+	root.AddCommand(newServe(environ), newCheckConfig(environ), newVersion(), bench.MemCommand())
 	return root
 }
