@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -130,12 +129,12 @@ func holdConnections(in io.Reader, out io.Writer) int {
 func obey(held *[]net.Conn, o order) error {
 	switch o.Do {
 	case "open":
-		open := make([]net.Conn, o.Count)
+		opened := make([]net.Conn, o.Count)
 		err := each(o.Count, func(i int) (err error) {
-			open[i], err = openOne(o.Kind, o.Addr, len(*held)+i)
+			opened[i], err = openOne(o.Kind, o.Addr, len(*held)+i)
 			return err
 		})
-		for _, c := range open {
+		for _, c := range opened {
 			if c != nil {
 				*held = append(*held, c)
 			}
@@ -144,7 +143,10 @@ func obey(held *[]net.Conn, o order) error {
 	case "ask":
 		return each(len(*held), func(i int) error { return ask((*held)[i], i) })
 	case "updated":
-		return each(len(*held), func(i int) error { return await((*held)[i], `"notifications/resources/updated"`) })
+		return each(len(*held), func(i int) error {
+			_, err := await((*held)[i], `"notifications/resources/updated"`)
+			return err
+		})
 	case "close":
 		n := min(o.Count, len(*held))
 		for _, c := range (*held)[:n] {
@@ -231,11 +233,11 @@ const postHead = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: applica
 
 // askStream opens a session, its subscription and its stream on one connection.
 func askStream(c net.Conn) error {
-	res, err := post(c, "", `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"holder","version":"1"}}}`)
+	head, err := post(c, "", `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"holder","version":"1"}}}`)
 	if err != nil {
 		return err
 	}
-	id := res.Header.Get("Mcp-Session-Id")
+	id := head.Get("Mcp-Session-Id")
 	if id == "" {
 		return errors.New("initialize gave no session")
 	}
@@ -243,18 +245,7 @@ func askStream(c net.Conn) error {
 	if _, err := post(c, headers, `{"jsonrpc":"2.0","id":2,"method":"resources/subscribe","params":{"uri":"demo://item/x"}}`); err != nil {
 		return err
 	}
-	_, err = request(c, "GET /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"+headers+"\r\n")
-	return err
-}
-
-// post sends body and reads the whole response.
-func post(c net.Conn, headers, body string) (*http.Response, error) {
-	res, err := request(c, fmt.Sprintf("%s%sContent-Length: %d\r\n\r\n%s", postHead, headers, len(body), body))
-	if err != nil {
-		return nil, err
-	}
-	_, err = io.Copy(io.Discard, res.Body)
-	return res, err
+	return open(c, "GET /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"+headers+"\r\n", "\r\n\r\n")
 }
 
 // askListen opens a stream with one subscription and awaits its
@@ -262,53 +253,55 @@ func post(c net.Conn, headers, body string) (*http.Response, error) {
 func askListen(c net.Conn) error {
 	const body = `{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["demo://item/x"]},` +
 		`"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"holder","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}}}`
-	res, err := request(c, fmt.Sprintf("%sMcp-Protocol-Version: 2026-07-28\r\nMcp-Method: subscriptions/listen\r\nContent-Length: %d\r\n\r\n%s", postHead, len(body), body))
-	if err != nil {
-		return err
-	}
-	line := bufio.NewReader(res.Body)
-	for {
-		s, err := line.ReadString('\n')
-		if err != nil {
-			return err
-		}
-		if strings.Contains(s, "notifications/subscriptions/acknowledged") {
-			return nil
-		}
-	}
+	return open(c, fmt.Sprintf("%sMcp-Protocol-Version: 2026-07-28\r\nMcp-Method: subscriptions/listen\r\nContent-Length: %d\r\n\r\n%s", postHead, len(body), body),
+		"notifications/subscriptions/acknowledged")
 }
 
-// request sends raw and reads the head of a good response.
-func request(c net.Conn, raw string) (*http.Response, error) {
+// post sends body and reads the whole response, which must be a good one.
+func post(c net.Conn, headers, body string) (http.Header, error) {
 	if err := c.SetDeadline(time.Now().Add(orderPatience)); err != nil {
 		return nil, err
 	}
-	if _, err := io.WriteString(c, raw); err != nil {
+	if _, err := fmt.Fprintf(c, "%s%sContent-Length: %d\r\n\r\n%s", postHead, headers, len(body), body); err != nil {
 		return nil, err
 	}
 	res, err := http.ReadResponse(bufio.NewReaderSize(c, 1024), nil)
 	if err != nil {
 		return nil, err
 	}
+	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		return nil, errors.New(res.Status)
 	}
-	return res, nil
+	_, err = io.Copy(io.Discard, res.Body)
+	return res.Header, err
 }
 
-// await reads until text was seen.
-func await(c net.Conn, text string) error {
-	if err := c.SetDeadline(time.Now().Add(orderPatience)); err != nil {
+// open sends a request whose response stays open and reads until mark.
+func open(c net.Conn, raw, mark string) error {
+	if _, err := io.WriteString(c, raw); err != nil {
 		return err
+	}
+	seen, err := await(c, mark)
+	if err == nil && !bytes.HasPrefix(seen, []byte("HTTP/1.1 200 ")) {
+		err = fmt.Errorf("got %q", seen)
+	}
+	return err
+}
+
+// await reads until text was seen and returns what was read.
+func await(c net.Conn, text string) ([]byte, error) {
+	if err := c.SetDeadline(time.Now().Add(orderPatience)); err != nil {
+		return nil, err
 	}
 	var seen []byte
 	buf := make([]byte, 1024)
 	for !bytes.Contains(seen, []byte(text)) {
 		n, err := c.Read(buf)
 		if err != nil {
-			return fmt.Errorf("%w after %q", err, seen)
+			return nil, fmt.Errorf("%w after %q", err, seen)
 		}
 		seen = append(seen, buf[:n]...)
 	}
-	return nil
+	return seen, nil
 }
