@@ -166,8 +166,8 @@ func (c *portConn) await() bool {
 		c.mu.Unlock()
 		return false
 	}
-	due := c.due(now)
 	space := c.spaceLocked()
+	due := c.dueLocked(now)
 	if space == 0 {
 		c.mu.Unlock()
 		return c.sleep(now, due)
@@ -272,10 +272,10 @@ func (c *portConn) grow() {
 	}
 }
 
-// due returns the time at which the earliest deadline should be looked at. A
+// dueLocked returns the time at which the earliest deadline should be looked at. A
 // deadline that turns out not to hold then (a worker has the connection) is
 // computed anew.
-func (c *portConn) due(now time.Time) time.Time {
+func (c *portConn) dueLocked(now time.Time) time.Time {
 	o := c.b.o
 	if c.mu.ending {
 		if c.mu.sent {

@@ -55,8 +55,8 @@ func (c *portConn) begin() bool {
 // apply carries out the verdict on the turn.
 func (c *portConn) apply(v Verdict) {
 	t := &c.turn
-	if v > Abort || t.N < 0 || t.N > len(t.In) || (v == Next || v == Work) && t.N == 0 {
-		c.b.o.Logger.Error("protocol broke the contract of Step", "verdict", int(v), "n", t.N, "in", len(t.In))
+	if v > Abort || t.N < 0 || t.N > c.unread() || (v == Next || v == Work) && t.N == 0 {
+		c.b.o.Logger.Error("protocol broke the contract of Step", "verdict", int(v), "n", t.N, "in", c.unread())
 		v, t.N, t.Reason = Abort, 0, ReasonPanic
 	}
 	if v != More {

@@ -188,8 +188,8 @@ func (w *portWorker) leave(j *Job, release bool) error {
 		}
 		w.left = true
 	}
+	_ = j.Flush() // an error has closed the connection
 	if release && !w.released {
-		_ = j.Flush() // an error has closed the connection
 		w.release()
 	}
 	return nil

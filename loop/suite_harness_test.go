@@ -289,3 +289,35 @@ func until(t testing.TB, what string, ok func() bool) {
 		}
 	}
 }
+
+// readFull is io.ReadFull on what the client receives.
+func readFull(c *client, b []byte) (int, error) { return io.ReadFull(c.in, b) }
+
+// gate holds handlers up until the test opens it, or is over: a failed test
+// must not hang in Close.
+type gate struct {
+	c    chan struct{}
+	over <-chan struct{}
+}
+
+func newGate(t testing.TB) *gate { return &gate{make(chan struct{}), t.Context().Done()} }
+
+func (g *gate) wait() {
+	select {
+	case <-g.c:
+	case <-g.over:
+	}
+}
+
+// open lets everybody through from now on.
+func (g *gate) open() { close(g.c) }
+
+// pass lets one handler through.
+func (g *gate) pass() {
+	select {
+	case g.c <- struct{}{}:
+	case <-g.over:
+	case <-time.After(patience):
+		panic("nobody at the gate")
+	}
+}
