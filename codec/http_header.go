@@ -15,23 +15,24 @@ func (p *headParser) header(line []byte, off int) *HTTPError {
 // known keeps a header the server or the framing needs. Names are told apart by
 // length first: of sixteen known names at most three have the same.
 func (p *headParser) known(name, v []byte, at Span) {
-	r := p.req
+	if s := p.req.singleton(name); s != nil {
+		// A value never stands at 0, so an empty one is told from none.
+		if s.Off != 0 {
+			p.saw |= sawTwice
+			return
+		}
+		*s = at
+		return
+	}
 	switch len(name) {
 	case 4:
 		if isName(name, "host") {
 			p.host(v, at)
 		}
 	case 6:
-		switch {
-		case isName(name, "accept"):
-			if r.Accept.Off != 0 {
-				r.Flags |= FlagAcceptMore
-			} else {
-				r.Accept = at
-			}
-		case isName(name, "origin"):
-			p.once(&r.Origin, at)
-		case isName(name, "expect"):
+		if isName(name, "accept") {
+			p.accept(at)
+		} else if isName(name, "expect") {
 			p.expect(v)
 		}
 	case 7:
@@ -40,51 +41,66 @@ func (p *headParser) known(name, v []byte, at Span) {
 		} else if isName(name, "trailer") {
 			p.trailer(v)
 		}
-	case 8:
-		if isName(name, "mcp-name") {
-			p.once(&r.McpName, at)
-		}
 	case 10:
 		if isName(name, "connection") {
 			p.connection(v)
-		} else if isName(name, "mcp-method") {
-			p.once(&r.McpMethod, at)
-		}
-	case 12:
-		if isName(name, "content-type") {
-			p.once(&r.ContentType, at)
-		}
-	case 13:
-		if isName(name, "authorization") {
-			p.once(&r.Authorization, at)
-		} else if isName(name, "last-event-id") {
-			p.once(&r.LastEventID, at)
 		}
 	case 14:
 		if isName(name, "content-length") {
 			p.contentLength(v, at)
-		} else if isName(name, "mcp-session-id") {
-			p.once(&r.SessionID, at)
 		}
 	case 17:
 		if isName(name, "transfer-encoding") {
 			p.coding(v)
 		}
-	case 20:
-		if isName(name, "mcp-protocol-version") {
-			p.once(&r.ProtocolVersion, at)
-		}
 	}
 }
 
-// once keeps a header of which there may be one. A value never stands at 0, so
-// an empty one is told from none.
-func (p *headParser) once(s *Span, at Span) {
-	if s.Off != 0 {
-		p.saw |= sawTwice
+// singleton returns the field of r for a header of which there may be one, nil
+// for any other name.
+func (r *Request) singleton(name []byte) *Span {
+	switch len(name) {
+	case 6:
+		if isName(name, "origin") {
+			return &r.Origin
+		}
+	case 8:
+		if isName(name, "mcp-name") {
+			return &r.McpName
+		}
+	case 10:
+		if isName(name, "mcp-method") {
+			return &r.McpMethod
+		}
+	case 12:
+		if isName(name, "content-type") {
+			return &r.ContentType
+		}
+	case 13:
+		if isName(name, "authorization") {
+			return &r.Authorization
+		}
+		if isName(name, "last-event-id") {
+			return &r.LastEventID
+		}
+	case 14:
+		if isName(name, "mcp-session-id") {
+			return &r.SessionID
+		}
+	case 20:
+		if isName(name, "mcp-protocol-version") {
+			return &r.ProtocolVersion
+		}
+	}
+	return nil
+}
+
+func (p *headParser) accept(at Span) {
+	if p.req.Accept.Off != 0 {
+		p.req.Flags |= FlagAcceptMore
 		return
 	}
-	*s = at
+	p.req.Accept = at
 }
 
 func (p *headParser) host(v []byte, at Span) {
