@@ -24,17 +24,20 @@ func (s *idSource) next() (id ID) {
 	return id
 }
 
-// takeLocked takes a free slot and reports whether there was one.
-func (t *Table) takeLocked() (index uint32, ok bool) {
+// take takes a free slot and draws an id for it; it reports whether there was a
+// slot.
+func (t *Table) take() (index uint32, id ID, ok bool) {
 	a := &t.alloc
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	switch {
 	case t.live.Load() >= t.max:
-		return 0, false
+		return 0, ID{}, false
 	case a.free != 0:
 		index = a.free - 1
 		a.free = uint32(t.slot(index).words[wordID].Load())
 	case a.fresh == math.MaxUint32:
-		return 0, false // after 10^18 sessions
+		return 0, ID{}, false // after 10^18 sessions
 	default:
 		if a.fresh%chunkRecords == 0 {
 			t.addChunkLocked()
@@ -43,16 +46,24 @@ func (t *Table) takeLocked() (index uint32, ok bool) {
 		a.fresh++
 	}
 	t.live.Add(1)
-	return index, true
+	return index, a.ids.next(), true
 }
 
+// draw returns another id, for the case that the first one was taken.
+func (t *Table) draw() ID {
+	t.alloc.mu.Lock()
+	defer t.alloc.mu.Unlock()
+	return t.alloc.ids.next()
+}
+
+// addChunkLocked makes room for chunkRecords more. Those who read a shorter
+// directory do not look beyond its end.
 func (t *Table) addChunkLocked() {
-	old := *t.chunks.Load()
-	longer := append(old[:len(old):len(old)], new(chunk))
+	longer := append(*t.chunks.Load(), new(chunk))
 	t.chunks.Store(&longer)
 }
 
-// give returns the slot of a session that has been removed.
+// give takes back the slot of a session that has been removed.
 func (t *Table) give(index uint32) {
 	t.alloc.mu.Lock()
 	defer t.alloc.mu.Unlock()

@@ -30,6 +30,9 @@ func (s *slot) generation() uint32 { return uint32(s.state.Load() >> 32) }
 // holds reports whether the session of ref lives in s.
 func (s *slot) holds(ref Ref) bool { return s.generation() == ref.generation() }
 
+// lastUsed returns LastUsed of the session that lives in s.
+func (s *slot) lastUsed() uint32 { return uint32(s.words[wordUsed].Load()) }
+
 // read returns what the words say, which is one record only if state did not
 // change meanwhile.
 func (s *slot) read() (p packed) {
@@ -52,7 +55,7 @@ func (s *slot) write(old, p *packed) {
 			s.words[i].Store(p[i])
 		}
 	}
-	s.state.Store(state&^uint64(1<<32-1) | uint64(uint32(state)+2*writing))
+	s.state.Store(state>>32<<32 | uint64(uint32(state)+2*writing))
 }
 
 // open starts the next generation with record p. REQUIRES: s is free and off

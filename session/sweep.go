@@ -27,13 +27,12 @@ func (t *Table) Sweep(max int, keep func(*Record) bool, gone func(Ref, Record)) 
 		}
 		s := t.slot(index)
 		generation := s.generation()
-		if generation%2 == 0 || !t.expired(s.words[wordUsed].Load(), now) {
+		if generation%2 == 0 || !t.expired(s.lastUsed(), now) {
 			continue
 		}
 		ref := makeRef(index, generation)
-		r, ok := t.remove(ref, s, func(p *packed) bool {
-			r := p.unpack()
-			return t.expired(p[wordUsed], now) && !keep(&r)
+		r, ok := t.remove(ref, s, func(r *Record) bool {
+			return t.expired(r.LastUsed, now) && !keep(r)
 		})
 		if ok {
 			removed++
@@ -59,36 +58,35 @@ func (t *Table) claim(max int) (first, slots uint32, n int) {
 	return first, slots, n
 }
 
-// expired reports whether a record with this word was last used too long ago.
-// LastUsed is rounded down, so only the second after the last one is certain.
-func (t *Table) expired(used uint64, now uint32) bool {
-	last := uint32(used)
-	return now > last && now-last > t.idle
+// expired reports whether a session was used too long ago. Seconds are rounded
+// down, so only the one after the last is certain.
+func (t *Table) expired(lastUsed, now uint32) bool {
+	return now > lastUsed && now-lastUsed > t.idle
 }
 
 // remove ends the session of ref, which lives in s or did, if agreed says so
 // under the lock. It returns the last record and reports whether it did.
-func (t *Table) remove(ref Ref, s *slot, agreed func(*packed) bool) (Record, bool) {
-	p, ok := t.shut(ref, s, agreed)
-	if !ok {
-		return Record{}, false
+func (t *Table) remove(ref Ref, s *slot, agreed func(*Record) bool) (Record, bool) {
+	r, ok := t.shut(ref, s, agreed)
+	if ok {
+		t.ids.CompareAndDelete(shard.Key(r.ID), uint64(ref))
+		t.give(ref.index())
 	}
-	r := p.unpack()
-	t.ids.CompareAndDelete(shard.Key(r.ID), uint64(ref))
-	t.give(ref.index())
-	return r, true
+	return r, ok
 }
 
-func (t *Table) shut(ref Ref, s *slot, agreed func(*packed) bool) (p packed, ok bool) {
-	mu := t.lock(ref)
-	defer mu.Unlock()
+func (t *Table) shut(ref Ref, s *slot, agreed func(*Record) bool) (Record, bool) {
+	st := t.lock(ref)
+	defer st.mu.Unlock()
 	if !s.holds(ref) {
-		return packed{}, false
+		return Record{}, false
 	}
-	p = s.read()
-	if !agreed(&p) {
-		return packed{}, false
+	p := s.read()
+	r := p.unpack()
+	st.scratch = r
+	if !agreed(&st.scratch) {
+		return Record{}, false
 	}
 	s.shut()
-	return p, true
+	return r, true
 }

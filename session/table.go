@@ -20,8 +20,8 @@ const (
 
 	maxLimit = 1 << 30 // what Options.Max may ask for
 
-	// chunkRecords * 56 bytes are seven pages of the allocator exactly.
-	chunkRecords = 1024
+	// chunkRecords slots of 56 bytes fill a size class of Go's allocator.
+	chunkRecords = 256
 
 	// stripes is a power of two. Locks are held for some nanoseconds; so many
 	// that two cores seldom want the same, so few that they cost 4 KB.
@@ -46,10 +46,8 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Table holds sessions. All methods may be called from any goroutine; none
-// blocks for longer than it takes to copy a record.
-//
-// Locks are taken one at a time, but for the registry's own under alloc.mu.
+// Table holds sessions. All methods may be called from any goroutine. Locks are
+// taken one at a time and held for as long as it takes to copy a record.
 type Table struct {
 	max   int64            // immutable
 	idle  uint32           // immutable; seconds, 0 never
@@ -57,7 +55,7 @@ type Table struct {
 	start time.Time        // immutable
 
 	ids    *shard.Map               // id → Ref
-	chunks atomic.Pointer[[]*chunk] // replaced under alloc.mu by a longer copy
+	chunks atomic.Pointer[[]*chunk] // replaced under alloc.mu by a longer one
 	live   atomic.Int64             // sessions; written under alloc.mu
 
 	alloc struct {
@@ -80,16 +78,21 @@ type chunk [chunkRecords]slot
 // stripe serialises the writers of all slots whose index it is congruent to.
 type stripe struct {
 	mu sync.Mutex
-	_  [64 - 8]byte
+
+	// scratch is the copy that callbacks see, guarded by mu. A local variable
+	// would be an allocation a call.
+	scratch Record
+	_       [64 - 8 - 48]byte
 }
 
 // NewTable returns an empty table.
 func NewTable(o Options) *Table {
-	t := &Table{max: int64(o.Max), now: o.Now, ids: shard.New(o.Max)}
+	t := &Table{max: int64(o.Max), now: o.Now}
 	if o.Max <= 0 {
 		t.max = MaxDefault
 	}
 	t.max = min(t.max, maxLimit)
+	t.ids = shard.New(int(t.max))
 	if o.IdleTimeout > 0 {
 		t.idle = uint32(min((o.IdleTimeout+time.Second-1)/time.Second, 1<<31))
 	}
@@ -106,24 +109,21 @@ func NewTable(o Options) *Table {
 // returns ErrFull when Max sessions exist.
 func (t *Table) Create(r Record) (ID, Ref, error) {
 	r.LastUsed = t.seconds()
-	t.alloc.mu.Lock()
-	index, ok := t.takeLocked()
+	index, id, ok := t.take()
 	if !ok {
-		t.alloc.mu.Unlock()
 		return ID{}, 0, ErrFull
 	}
 	s := t.slot(index)
 	ref := makeRef(index, s.generation()+1)
 	// Registered before it lives: nobody knows the id yet, and whoever removes
 	// the session will find it registered.
-	r.ID = t.alloc.ids.next()
-	for !t.ids.Insert(shard.Key(r.ID), uint64(ref)) {
-		r.ID = t.alloc.ids.next()
+	for !t.ids.Insert(shard.Key(id), uint64(ref)) {
+		id = t.draw()
 	}
-	t.alloc.mu.Unlock()
+	r.ID = id
 	p := r.pack()
 	s.open(&p)
-	return r.ID, ref, nil
+	return id, ref, nil
 }
 
 // Find returns the Ref of the session with that id and reports whether there is
@@ -153,8 +153,8 @@ func (t *Table) Load(ref Ref) (Record, bool) {
 		}
 	}
 	// Writers are at it, or one was suspended in the middle: wait in line.
-	mu := t.lock(ref)
-	defer mu.Unlock()
+	st := t.lock(ref)
+	defer st.mu.Unlock()
 	if !s.holds(ref) {
 		return Record{}, false
 	}
@@ -164,23 +164,24 @@ func (t *Table) Load(ref Ref) (Record, bool) {
 
 // Update calls f with a copy of the record of ref and stores what f made of it,
 // all at once; it reports whether the session exists. No other update of the
-// record, and no removal, happens in between. f must not block nor use the
-// table. If f panics the record stays as it was. Opening or ending a stream
+// record, and no removal, happens in between. f must not block, nor use the
+// table, nor keep the pointer. If f panics the record stays as it was. Opening or ending a stream
 // counts as use: a session does not expire with the stream that kept it.
 func (t *Table) Update(ref Ref, f func(*Record)) bool {
 	s := t.slotOf(ref)
 	if s == nil {
 		return false
 	}
-	mu := t.lock(ref)
-	defer mu.Unlock()
+	st := t.lock(ref)
+	defer st.mu.Unlock()
 	if !s.holds(ref) {
 		return false
 	}
 	old := s.read()
-	r := old.unpack()
+	r := &st.scratch
+	*r = old.unpack()
 	id, stream := r.ID, r.Stream
-	f(&r)
+	f(r)
 	r.ID = id
 	if r.Stream != stream {
 		r.LastUsed = max(r.LastUsed, t.seconds())
@@ -197,17 +198,18 @@ func (t *Table) Touch(ref Ref) {
 		return
 	}
 	now := t.seconds()
-	if uint32(s.words[wordUsed].Load()) == now {
+	if s.lastUsed() == now {
 		return // or the slot is another session's now: nothing to do either
 	}
-	mu := t.lock(ref)
-	defer mu.Unlock()
+	st := t.lock(ref)
+	defer st.mu.Unlock()
 	if !s.holds(ref) {
 		return
 	}
 	old := s.read()
-	p := old
-	p[wordUsed] = p[wordUsed]&^(1<<32-1) | uint64(max(now, uint32(p[wordUsed])))
+	r := old.unpack()
+	r.LastUsed = max(r.LastUsed, now)
+	p := r.pack()
 	s.write(&old, &p)
 }
 
@@ -218,7 +220,7 @@ func (t *Table) Delete(ref Ref) (Record, bool) {
 	if s == nil {
 		return Record{}, false
 	}
-	return t.remove(ref, s, func(*packed) bool { return true })
+	return t.remove(ref, s, func(*Record) bool { return true })
 }
 
 // Len returns the number of sessions.
@@ -226,9 +228,9 @@ func (t *Table) Len() int { return int(t.live.Load()) }
 
 // Bytes returns the memory the table holds, its registry included.
 func (t *Table) Bytes() int64 {
-	chunks := int64(len(*t.chunks.Load()))
+	chunks := *t.chunks.Load()
 	return int64(unsafe.Sizeof(*t)) + t.ids.Bytes() +
-		chunks*int64(unsafe.Sizeof(chunk{})+unsafe.Sizeof((*chunk)(nil)))
+		int64(len(chunks))*int64(unsafe.Sizeof(chunk{})) + int64(cap(chunks))*int64(unsafe.Sizeof(chunks[0]))
 }
 
 // Range calls f for every session until f returns false, with no lock held: f
@@ -254,11 +256,11 @@ func (t *Table) seconds() uint32 {
 	return uint32(max(t.now().Sub(t.start), 0) / time.Second)
 }
 
-// lock takes the lock that serialises the writers of ref.
-func (t *Table) lock(ref Ref) *sync.Mutex {
-	mu := &t.stripes[ref.index()%stripes].mu
-	mu.Lock()
-	return mu
+// lock returns the stripe that serialises the writers of ref, locked.
+func (t *Table) lock(ref Ref) *stripe {
+	s := &t.stripes[ref.index()%stripes]
+	s.mu.Lock()
+	return s
 }
 
 // slotOf returns the slot of ref, nil when no Create can have returned ref.
