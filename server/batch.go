@@ -23,7 +23,7 @@ type batch struct {
 func (p *lines) batch(t *loop.Turn, line []byte) loop.Verdict {
 	rest, inline := 0, !t.Busy
 	err := codec.EachInBatch(line, &p.limits, func(elem []byte, env codec.Envelope, bad *codec.Error) bool {
-		if bad == nil && p.now(t.Conn, elem, &env) {
+		if bad == nil && p.now(t, elem, &env) {
 			return true
 		}
 		rest++
@@ -114,6 +114,9 @@ func (b *batch) element(out, elem []byte, env *codec.Envelope) []byte {
 		c.batched = true
 		s.run(m, c)
 		return out
+	}
+	if changesWord(name) {
+		return codec.AppendError(out, env.ID.Of(elem), errBatched)
 	}
 	if known, _ := s.mcp.Knows(name); known {
 		scratch := s.buffers.Get().(*buffer)

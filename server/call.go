@@ -24,6 +24,7 @@ var (
 	errInternal      = &codec.Error{Code: codec.CodeInternal, Message: "Internal error"}
 	errInvalidParams = &codec.Error{Code: codec.CodeInvalidParams, Message: "Invalid params"}
 	errNoMethod      = &codec.Error{Code: codec.CodeMethodNotFound, Message: "Method not found"}
+	errBatched       = &codec.Error{Code: codec.CodeInvalidRequest, Message: "Invalid Request: must not be part of a batch"}
 	errOverloaded    = &codec.Error{Code: codec.CodeOverloaded, Message: "Server overloaded"}
 )
 
@@ -109,7 +110,7 @@ func (c *Call) Context() context.Context {
 	return &c.ctx
 }
 
-// Result answers the request with raw JSON, which is copied. On a notification
+// Result answers the request with raw JSON, which is copied; empty means null. On a notification
 // it does nothing.
 func (c *Call) Result(raw []byte) error {
 	if c.id == nil {
@@ -117,6 +118,9 @@ func (c *Call) Result(raw []byte) error {
 	}
 	if c.replied {
 		return ErrReplied
+	}
+	if len(raw) == 0 {
+		raw = nil // null
 	}
 	c.replied = true
 	*c.out = codec.AppendResult(*c.out, c.id, raw)
@@ -175,7 +179,8 @@ func (c *Call) Notify(method string, params any) error {
 // Ask sends a request to the client and waits for its answer: the raw result,
 // which is the caller's, or a [*codec.Error] that the client answered with.
 // Meanwhile the handler counts as waiting, not as running, and later requests
-// of the connection are worked on. It may be called from several goroutines of
+// of the connection are worked on. It fails when ctx ends, after
+// [Options.AskTimeout] and when the client is gone. It may be called from several goroutines of
 // a handler, but not from an inline one ([ErrOnLoop]).
 func (c *Call) Ask(ctx context.Context, method string, params any) ([]byte, error) {
 	if c.worker == nil {
@@ -199,6 +204,8 @@ func (c *Call) Ask(ctx context.Context, method string, params any) ([]byte, erro
 	if err := c.conn.Write(append(line, '\n')); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.s.opts.AskTimeout)
+	defer cancel()
 	answer, isError, err := q.Wait(ctx)
 	if err != nil {
 		return nil, err

@@ -10,7 +10,7 @@ import (
 )
 
 // lines is JSON-RPC 2.0 with one message a line. The word of a connection is
-// the reference of its MCP session, 0 before initialize.
+// what mcp remembers of it (RPC.Session): its session, 0 before initialize.
 type lines struct {
 	s      *Server
 	limits codec.Limits
@@ -105,7 +105,7 @@ func appendErrorLine(dst, id []byte, e *codec.Error) []byte {
 
 // message sees to one message that is no batch.
 func (p *lines) message(t *loop.Turn, line []byte, env *codec.Envelope) loop.Verdict {
-	if p.now(t.Conn, line, env) {
+	if p.now(t, line, env) {
 		return loop.Next
 	}
 	name := env.MethodName(line)
@@ -152,31 +152,38 @@ func requestID(msg []byte, env *codec.Envelope) []byte {
 	return env.ID.Of(msg)
 }
 
-// urgentMCP names what of MCP may not wait behind a running call.
-func urgentMCP(name []byte) bool { return string(name) == "ping" }
+// urgentMCP names what of MCP may not wait behind a running call: pings, and
+// what changes the connection's word, so that it is changed on the loop only.
+func urgentMCP(name []byte) bool { return string(name) == "ping" || changesWord(name) }
+
+// changesWord reports whether a request of MCP's may change what the connection
+// remembers. (A cancellation may too; it is always handled on the loop.)
+func changesWord(name []byte) bool {
+	return string(name) == "initialize" || string(name) == "subscriptions/listen"
+}
 
 // now handles what must never wait for a worker, because a worker may be
 // waiting for it: answers to questions and cancellations. It reports whether
 // the message was one.
-func (p *lines) now(c loop.Conn, msg []byte, env *codec.Envelope) bool {
+func (p *lines) now(t *loop.Turn, msg []byte, env *codec.Envelope) bool {
 	switch env.Kind {
 	case codec.KindResult, codec.KindError:
-		p.answer(c, msg, env)
+		p.answer(t, msg, env)
 		return true
 	case codec.KindNotification:
-		return p.cancelled(c, msg, env)
+		return p.cancelled(t, msg, env)
 	}
 	return false
 }
 
 // answer delivers an answer to the handler that asked.
-func (p *lines) answer(c loop.Conn, msg []byte, env *codec.Envelope) {
+func (p *lines) answer(t *loop.Turn, msg []byte, env *codec.Envelope) {
 	payload, isError := env.Result, false
 	if env.Kind == codec.KindError {
 		payload, isError = env.Error, true
 	}
-	if !p.s.rpc.Answer(rpc.Scope(c.Handle()), env.ID.Of(msg), payload.Of(msg), isError) {
-		p.serveMCP(c, nil, nil, msg, env) // MCP's questions are asked of the session
+	if !p.s.rpc.Answer(rpc.Scope(t.Conn.Handle()), env.ID.Of(msg), payload.Of(msg), isError) {
+		t.Out = p.serveMCP(t.Conn, nil, t.Out, msg, env) // questions of MCP are the session's
 	}
 }
 
@@ -192,7 +199,7 @@ func isCancellation(method []byte) bool {
 }
 
 // cancelled cancels the call that a notification names.
-func (p *lines) cancelled(c loop.Conn, msg []byte, env *codec.Envelope) bool {
+func (p *lines) cancelled(t *loop.Turn, msg []byte, env *codec.Envelope) bool {
 	name := env.MethodName(msg)
 	if !isCancellation(name) {
 		return false
@@ -206,10 +213,10 @@ func (p *lines) cancelled(c loop.Conn, msg []byte, env *codec.Envelope) bool {
 	if string(name) == lspCancelled {
 		id = params.ID
 	}
-	if p.s.rpc.Cancel(rpc.Scope(c.Handle()), id, errCancelled) {
+	if p.s.rpc.Cancel(rpc.Scope(t.Conn.Handle()), id, errCancelled) {
 		p.s.metrics.cancellations.Inc()
 	} else if string(name) == mcpCancelled {
-		p.serveMCP(c, nil, nil, msg, env)
+		t.Out = p.serveMCP(t.Conn, nil, t.Out, msg, env)
 	}
 	return true
 }
@@ -223,9 +230,8 @@ func (p *lines) serveMCP(c loop.Conn, w *worker, out, msg []byte, env *codec.Env
 		x.Worker = w
 	}
 	p.s.timeMCP(w, func() { p.s.mcp.ServeRPC(x) })
-	if x.Session != word && !c.SetWord(x.Session) {
-		// The client left while initialize ran; Closed has not seen this session.
-		p.s.mcp.ConnClosed(x.Stream, x.Session)
+	if x.Session != word {
+		c.SetWord(x.Session) // on the loop, so Closed comes later: see changesWord
 	}
 	out = x.Out
 	*x = mcp.RPC{}

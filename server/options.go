@@ -9,6 +9,7 @@ import (
 
 	"github.com/rookery-server/rookery/codec"
 	"github.com/rookery-server/rookery/loop"
+	"github.com/rookery-server/rookery/mcp"
 )
 
 // Options configure a Server. The zero value serves nothing but is valid: set
@@ -30,6 +31,8 @@ type Options struct {
 	PageSize int
 	// SubscriptionsMax bounds the subscriptions of one session. Default: 256.
 	SubscriptionsMax int
+	// Middleware wraps the handling of every MCP request, the first outermost.
+	Middleware []func(mcp.Handler) mcp.Handler
 
 	// Logger receives what an operator should know. Default: slog.Default().
 	Logger *slog.Logger
@@ -41,6 +44,9 @@ type Options struct {
 	WaitingMax int
 	// AsksMax bounds questions to clients that are not answered yet. Default: 65,536.
 	AsksMax int
+	// AskTimeout bounds how long a handler waits for a client's answer.
+	// Default: 10 min.
+	AskTimeout time.Duration
 	// RequestDeadline is how long a request may wait for a worker before it is
 	// answered with "overloaded" instead. Negative: for ever. Default: 10 s.
 	RequestDeadline time.Duration
@@ -74,6 +80,7 @@ const (
 	requestDeadline = 10 * time.Second
 	sessionIdle     = 30 * time.Minute
 	drainTimeout    = 10 * time.Second
+	askTimeout      = 10 * time.Minute
 
 	// loopsMax keeps the top bit of a handle clear: ids of connections and of
 	// sessions are told apart by it.
@@ -92,6 +99,7 @@ func (o *Options) fill() error {
 	setDuration(&o.RequestDeadline, requestDeadline)
 	setDuration(&o.SessionIdle, sessionIdle)
 	setDuration(&o.DrainTimeout, drainTimeout)
+	setDuration(&o.AskTimeout, askTimeout)
 	if o.Name == "" {
 		o.Name = "rookery"
 	}
@@ -121,8 +129,8 @@ func (o *Options) check() error {
 	if o.MessageMax > 1<<30 {
 		errs = append(errs, errors.New("server: MessageMax must not exceed 1 GiB"))
 	}
-	if o.DrainTimeout < 0 {
-		errs = append(errs, errors.New("server: DrainTimeout must not be negative"))
+	if o.DrainTimeout < 0 || o.AskTimeout < 0 {
+		errs = append(errs, errors.New("server: DrainTimeout and AskTimeout must not be negative"))
 	}
 	if o.Loop.Loops > loopsMax {
 		errs = append(errs, fmt.Errorf("server: Loop.Loops must not exceed %d", loopsMax))

@@ -97,10 +97,11 @@ func New(o Options) (*Server, error) {
 	clients := session.NewInterner(0, 0)
 	s.mcp = mcp.New(mcp.Options{
 		Name: o.Name, Version: o.Version, Title: o.Title, Instructions: o.Instructions,
-		Logger: o.Logger, Host: host{s}, Sessions: sessions{s.sessions}, Calls: s.rpc,
+		Logger: o.Logger, Host: host{s}, Sessions: sessions{s.sessions}, Calls: s.rpc, Context: s.base,
 		Intern:     func(client string) uint32 { return clients.Intern([]byte(client)) },
 		ClientName: clients.Name,
-		PageSize:   o.PageSize, AllowedOrigins: o.AllowedOrigins, SubscriptionsMax: o.SubscriptionsMax,
+		PageSize:   o.PageSize, SubscriptionsMax: o.SubscriptionsMax, AskTimeout: o.AskTimeout,
+		AllowedOrigins: o.AllowedOrigins, Middleware: o.Middleware,
 	})
 	s.metrics = newInstruments(s)
 	s.janitor = newJanitor(s)
