@@ -144,14 +144,59 @@ func (r *MemReport) publish(w io.Writer, asJSON bool, picture string) error {
 			return err
 		}
 	}
-	if asJSON {
-		if err := writeJSON(w, r); err != nil {
-			return err
-		}
-	} else if err := r.writeTable(w, newPaint(os.Stdout)); err != nil {
+	if err := printReport(w, r, asJSON); err != nil {
 		return err
 	}
 	return breachError(r.Breaches)
+}
+
+// CPUCommand returns the command that measures what requests cost. It fails
+// with [ErrBudget] when they cost more than the budgets allow.
+func CPUCommand() *cobra.Command {
+	var common commonFlags
+	var o CPUOptions
+	cmd := &cobra.Command{
+		Use:   "bench-cpu [PART...]",
+		Short: "Measure server CPU a request beside other servers, accept rate and GC pauses",
+		Long: fmt.Sprintf(`Loads this server and another in turns, each in a process of its own, and
+reports the ratio of their CPU time a request; also how many connections are
+opened a second and how long the garbage collector stops a server that holds
+many. Parts: %s. Ends with status 1 when a budget is
+exceeded.`, strings.Join(cpuParts, ", ")),
+		ValidArgs: cpuParts,
+		Args:      cobra.OnlyValidArgs,
+		RunE: func(cmd *cobra.Command, parts []string) error {
+			cmd.SilenceUsage = true
+			s, err := common.resolve(cmd)
+			if err != nil {
+				return err
+			}
+			o.Self, o.Server, o.Args, o.Baseline, o.Parts = s.self, s.server, common.args, s.baseline, parts
+			o.Quick, o.Timeout, o.Budgets, o.progress = common.quick, common.timeout, s.budgets, s.progress
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			r, err := RunCPU(ctx, o)
+			if err != nil {
+				return err
+			}
+			if err := printReport(cmd.OutOrStdout(), r, common.json); err != nil {
+				return err
+			}
+			return breachError(r.Breaches)
+		},
+	}
+	common.register(cmd)
+	cmd.Flags().IntVar(&o.Pairs, "pairs", defaultPairs, "pairs of turns")
+	addHelpers(cmd)
+	return cmd
+}
+
+// printReport writes r as JSON or as a table.
+func printReport(w io.Writer, r interface{ writeTable(io.Writer, paint) error }, asJSON bool) error {
+	if asJSON {
+		return writeJSON(w, r)
+	}
+	return r.writeTable(w, newPaint(os.Stdout))
 }
 
 func writeJSON(w io.Writer, v any) error {

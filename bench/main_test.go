@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 func helper() *cobra.Command {
 	root := &cobra.Command{Use: "helper", SilenceUsage: true, SilenceErrors: true}
 	addHelpers(root)
-	root.AddCommand(serveFakeCommand(), MemCommand())
+	root.AddCommand(serveFakeCommand(), MemCommand(), CPUCommand())
 	return root
 }
 

@@ -64,9 +64,10 @@ type MemBurst struct {
 	Before  Spread  `json:"before_bytes"`
 	Peak    Spread  `json:"peak_bytes"`
 	After   Spread  `json:"after_bytes"`
-	Growth  Spread  `json:"growth"` // After ÷ Before − 1
-	Seconds Spread  `json:"seconds"`
-	Latency Latency `json:"latency"` // of the last run
+	Growth  Spread  `json:"growth"`       // After ÷ Before − 1
+	Seconds Spread  `json:"seconds"`      // until all were answered
+	Back    Spread  `json:"back_seconds"` // from then until After was reached
+	Latency Latency `json:"latency"`      // of the last run
 }
 
 // newMemRow computes the figures of s from its runs.
@@ -92,7 +93,7 @@ func newMemRow(s *subject, runs []memRun) MemRow {
 		row.addKernel(s, runs)
 	}
 	if s.full {
-		row.addStress(clients, runs)
+		row.addStress(clients, runs[:min(stressRuns, len(runs))])
 	}
 	return row
 }
@@ -157,6 +158,7 @@ func (row *MemRow) addStress(clients float64, runs []memRun) {
 		After:   bytes(func(r memRun) int64 { return r.after }),
 		Growth:  spreadBy(runs, func(r memRun) float64 { return float64(r.after)/float64(r.own[n-1]) - 1 }),
 		Seconds: spreadBy(runs, func(r memRun) float64 { return r.burst.Took.Seconds() }),
+		Back:    spreadBy(runs, func(r memRun) float64 { return r.back.Seconds() }),
 		Latency: runs[len(runs)-1].burst.Latency,
 	}
 	closed := bytes(func(r memRun) int64 { return r.closed })

@@ -12,11 +12,19 @@ import (
 
 const (
 	// A server's memory is read when it has not changed by more than
-	// settleSlack for settleQuiet, or after settleMax.
+	// settleSlack for a while, at the latest after settleMax. The while is
+	// settleLong where a figure depends on it: a server may take seconds to
+	// see that it is quiet and to give back what it does not need.
 	settleSlack = 16 << 10
-	settleQuiet = time.Second
-	settleMax   = 6 * time.Second
+	settleLong  = 4 * time.Second
+	settleShort = time.Second
+	settleMax   = 12 * time.Second
 	settlePoll  = 100 * time.Millisecond
+
+	// A burst is over when the memory is back within backSlack of what it
+	// was, at the latest after backMax.
+	backSlack = 0.05
+	backMax   = 20 * time.Second
 
 	burstPoll = 5 * time.Millisecond
 )
@@ -27,9 +35,13 @@ type subject struct {
 	kind    Kind
 	counts  []int
 	runs    int
-	// full adds the burst and the reopening, and the account by component.
+	// full adds the account by component and, in the first stressRuns runs,
+	// the burst and the reopening.
 	full bool
 }
+
+// stressRuns are enough for figures whose bounds are tens of per cent.
+const stressRuns = 3
 
 func (s *subject) last() int { return s.counts[len(s.counts)-1] }
 
@@ -44,10 +56,11 @@ type memRun struct {
 	slabs    []memprof.Slabs // before, then by count; nil: not readable
 	opening  time.Duration   // spent in opening the last count
 	burst    BurstResult
-	peak     int64 // during the burst
-	after    int64 // when it was over
-	closed   int64 // all clients gone
-	reopened int64 // the last count once more
+	peak     int64         // during the burst
+	after    int64         // when it was over
+	back     time.Duration // from the burst's end until it was over
+	closed   int64         // all clients gone
+	reopened int64         // the last count once more
 }
 
 // memBench measures subjects one after another.
@@ -91,23 +104,28 @@ func (b *memBench) on(ctx context.Context, s *subject, label string, f func(*sit
 func (b *memBench) measure(ctx context.Context, s *subject, run int) (r memRun, err error) {
 	label := fmt.Sprintf("run %d of %d", run, s.runs)
 	err = b.on(ctx, s, label, func(at *site) error {
-		if r.zero, err = at.settle(ctx); err != nil {
+		at.say("no clients")
+		if r.zero, err = at.settle(ctx, settleLong); err != nil {
 			return err
 		}
 		r.addSlabs()
-		for _, count := range s.counts {
+		for i, count := range s.counts {
 			at.say(thousands(count) + " clients")
 			if r.opening, err = at.crew.open(ctx, at.target, s.kind, count, at.tell); err != nil {
 				return err
 			}
-			own, err := at.settle(ctx)
+			quiet := settleLong // of the two counts that make the slope
+			if i < len(s.counts)-2 {
+				quiet = settleShort
+			}
+			own, err := at.settle(ctx, quiet)
 			if err != nil {
 				return err
 			}
 			r.own = append(r.own, own)
 			r.addSlabs()
 		}
-		if s.full {
+		if s.full && run <= stressRuns {
 			return at.stress(ctx, s, &r)
 		}
 		return at.crew.order(ctx, opCheck, at.target, s.kind)
@@ -130,21 +148,21 @@ func (at *site) stress(ctx context.Context, s *subject, r *memRun) (err error) {
 	if err := at.burst(ctx, r); err != nil {
 		return err
 	}
-	if r.after, err = at.settle(ctx); err != nil {
+	if err := at.comeBack(ctx, r); err != nil {
 		return err
 	}
 	at.say("all leave")
 	if err := at.crew.order(ctx, opShut, at.target, s.kind); err != nil {
 		return err
 	}
-	if r.closed, err = at.settle(ctx); err != nil {
+	if r.closed, err = at.settle(ctx, settleShort); err != nil {
 		return err
 	}
 	at.say("as many come again")
 	if _, err := at.crew.open(ctx, at.target, s.kind, s.last(), at.tell); err != nil {
 		return err
 	}
-	if r.reopened, err = at.settle(ctx); err != nil {
+	if r.reopened, err = at.settle(ctx, settleLong); err != nil {
 		return err
 	}
 	return at.crew.order(ctx, opCheck, at.target, s.kind)
@@ -178,29 +196,50 @@ func peakOf(pid int, done <-chan struct{}) (peak int64) {
 	}
 }
 
-// settle waits until the server's memory is quiet and returns it.
-func (at *site) settle(ctx context.Context) (int64, error) {
-	poll := time.NewTicker(settlePoll)
-	defer poll.Stop()
-	var level int64
+// comeBack waits until the memory is what it was before the burst.
+func (at *site) comeBack(ctx context.Context, r *memRun) error {
+	before := float64(r.own[len(r.own)-1])
+	start := time.Now()
+	err := at.watch(ctx, func(own int64) bool {
+		r.back = time.Since(start)
+		return float64(own) <= before*(1+backSlack) || r.back >= backMax
+	})
+	if err != nil {
+		return err
+	}
+	r.after, err = at.settle(ctx, settleShort)
+	return err
+}
+
+// settle waits until the server's memory has been quiet that long and returns it.
+func (at *site) settle(ctx context.Context, long time.Duration) (level int64, err error) {
 	start := time.Now()
 	quiet := start
+	var last int64
+	err = at.watch(ctx, func(own int64) bool {
+		now := time.Now()
+		if diff := own - level; diff > settleSlack || diff < -settleSlack {
+			level, quiet = own, now
+		}
+		last = own
+		return now.Sub(quiet) >= long || now.Sub(start) >= settleMax
+	})
+	return last, err
+}
+
+// watch reads the server's memory again and again until enough says so.
+func (at *site) watch(ctx context.Context, enough func(own int64) bool) error {
+	poll := time.NewTicker(settlePoll)
+	defer poll.Stop()
 	for {
 		m, err := memprof.ReadMemory(at.server.pid)
-		if err != nil {
-			return 0, err
-		}
-		now := time.Now()
-		if diff := m.Own() - level; diff > settleSlack || diff < -settleSlack {
-			level, quiet = m.Own(), now
-		}
-		if now.Sub(quiet) >= settleQuiet || now.Sub(start) >= settleMax {
-			return m.Own(), nil
+		if err != nil || enough(m.Own()) {
+			return err
 		}
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return 0, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
 }
@@ -232,7 +271,7 @@ func (b *memBench) explain(ctx context.Context, s *subject) (a account, err erro
 		if _, err := at.crew.open(ctx, at.target, s.kind, s.last(), at.tell); err != nil {
 			return err
 		}
-		if _, err := at.settle(ctx); err != nil {
+		if _, err := at.settle(ctx, settleLong); err != nil {
 			return err
 		}
 		after, err := asked.report(ctx)

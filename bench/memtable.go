@@ -22,12 +22,7 @@ func (r *MemReport) writeTable(w io.Writer, p paint) error {
 		t.account(&r.Rows[i])
 	}
 	t.bursts(r.Rows)
-	for _, n := range r.Notes {
-		t.line("Note: %s", n)
-	}
-	for _, b := range r.Breaches {
-		t.line("%s %s", p.bad("OVER BUDGET"), b)
-	}
+	t.closing(r.Notes, r.Breaches)
 	_, err := io.WriteString(w, t.out.String())
 	return err
 }
@@ -40,6 +35,16 @@ type table struct {
 }
 
 func (t *table) line(format string, args ...any) { fmt.Fprintf(&t.out, format+"\n", args...) }
+
+// closing prints what every report ends with.
+func (t *table) closing(notes []string, breaches []Breach) {
+	for _, n := range notes {
+		t.line("Note: %s", n)
+	}
+	for _, b := range breaches {
+		t.line("%s %s", t.paint.bad("OVER BUDGET"), b)
+	}
+}
 
 // columns starts a block of aligned columns with its heading.
 func (t *table) columns(heading string) {
@@ -104,7 +109,7 @@ func (t *table) account(r *MemRow) {
 // bursts prints what remains after all clients spoke at once, and came again.
 func (t *table) bursts(rows []MemRow) {
 	t.line("\nAll clients speak at once; all leave; as many come again:")
-	t.columns("server\tclients\tbefore\tpeak\tafter\tgrowth\ttook\tp99\tall left\taverage again")
+	t.columns("server\tclients\tbefore\tpeak\tafter\tgrowth\tback in\ttook\tp99\tall left\taverage again")
 	for i := range rows {
 		r := &rows[i]
 		if r.Burst == nil {
@@ -112,7 +117,7 @@ func (t *table) bursts(rows []MemRow) {
 		}
 		t.cells(strings.Join([]string{
 			r.Server, string(r.Kind), megabytes(r.Burst.Before.Median), megabytes(r.Burst.Peak.Median), megabytes(r.Burst.After.Median),
-			fmt.Sprintf("%+.1f %%", 100*r.Burst.Growth.Median), fmt.Sprintf("%.2f s", r.Burst.Seconds.Median),
+			fmt.Sprintf("%+.1f %%", 100*r.Burst.Growth.Median), fmt.Sprintf("%.1f s", r.Burst.Back.Median), fmt.Sprintf("%.2f s", r.Burst.Seconds.Median),
 			fmt.Sprintf("%.0f ms", float64(r.Burst.Latency.P99)/1e6), megabytes(r.Closed.Median), figure(r.Reopened.Median),
 		}, "\t"))
 	}

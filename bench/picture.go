@@ -14,7 +14,7 @@ import (
 const (
 	pictureWidth  = 860
 	labelWidth    = 190 // names of bars
-	barsRight     = 640 // figures stand to the right of it
+	barsRight     = 540 // figures stand to the right of it
 	barHeight     = 22
 	barStep       = 34
 	legendStep    = 20
