@@ -1,6 +1,7 @@
 package session
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -130,7 +131,7 @@ func TestSweepInSteps(t *testing.T) {
 
 func TestSweepOfNothing(t *testing.T) {
 	table := NewTable(Options{IdleTimeout: time.Second})
-	for _, n := range []int{-1, 0, 1, 1 << 40} {
+	for _, n := range []int{-1, 0, 1, math.MaxInt} {
 		if got := table.Sweep(n, nil, nil); got != 0 {
 			t.Errorf("Sweep(%d) of an empty table = %d", n, got)
 		}
