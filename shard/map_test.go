@@ -225,6 +225,10 @@ func TestNoAllocations(t *testing.T) {
 			m.Delete(numbered(5))
 			m.Insert(numbered(5), 2)
 		},
+		"CompareAndDelete and Insert": func() {
+			m.CompareAndDelete(numbered(6), 0)
+			m.Insert(numbered(6), 0)
+		},
 		"Len":   func() { m.Len() },
 		"Bytes": func() { m.Bytes() },
 	} {
