@@ -110,3 +110,16 @@ func touchAll(t *testing.T, n *node, h *holder) {
 	h.do(order{Do: "updated"})
 	t.Logf("one change reached all of them within %v", time.Since(begin).Round(time.Millisecond))
 }
+
+// What a client costs, held to bench/budgets.json: one run of the measurement
+// that `make bench-mem` repeats. Where descriptors are too few for its counts
+// it measures less and says so.
+func TestDensityMemory(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), binary, "bench-mem", "--quick", "--quiet", "--kinds", "tcp,mcp-stream,listen")
+	cmd.Env = cleanEnv()
+	out, err := cmd.CombinedOutput()
+	t.Logf("bench-mem --quick\n%s", out)
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -55,6 +55,6 @@ Try:
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(environ), newCheckConfig(environ), newVersion(), bench.MemCommand())
+	root.AddCommand(newServe(environ), newCheckConfig(environ), newVersion(), bench.MemCommand(), bench.CPUCommand())
 	return root
 }
