@@ -1,2 +1,47 @@
-// Package mcp is the Model Context Protocol without a network.
+// Package mcp is the Model Context Protocol without a network: what a server
+// answers, whom it tells of changes, and how it waits for a client, for all
+// revisions from 2024-11-05 to 2026-07-28. It declares what it needs of the
+// world, connections to write to ([Host]) and a table to keep sessions in
+// ([Sessions]), and never starts a goroutine or a timer of its own.
+//
+// Both eras of the protocol live on one endpoint. A request whose
+// MCP-Protocol-Version is 2026-07-28 or later brings all there is to know of
+// its client along; any other belongs to a session that initialize began.
+// Newline-delimited JSON-RPC over TCP speaks the same methods: there the
+// connection is the session.
+//
+// It promises:
+//
+//   - An idle session costs a [Session], 48 bytes without a pointer, and an open
+//     stream of subscriptions/listen a record of 64; a subscription costs 24
+//     and, the first of its URI, that URI. No goroutine, timer, closure or
+//     buffer waits for a client, except for a handler that does.
+//   - No input makes it panic, and every exchange ends in a complete response.
+//     A handler that panics fails its call: it is logged with its stack,
+//     counted and answered with an internal error.
+//   - What reaches a tool's handler satisfies the tool's schema.
+//   - A stream carries its head and acknowledgement before anything else and
+//     misses nothing from the moment the client can know that it is open.
+//   - A publication holds no lock while it writes and yields every few hundred
+//     clients; a slow or closed one costs the others nothing.
+//
+// A server is built and driven like this (package server does it over real
+// connections):
+//
+//	s := mcp.New(mcp.Options{Host: host, Sessions: table, Calls: rpc.NewTable(1000)})
+//	err := mcp.AddTool(s, mcp.Tool{Name: "greet"},
+//		func(ctx context.Context, c *mcp.Call, in struct {
+//			Name string `json:"name"`
+//		}) (string, error) {
+//			return "Hello, " + in.Name, nil
+//		})
+//	...
+//	x := mcp.Exchange{Stream: connection, Req: &req, Msg: request}
+//	if s.Plan(&x) == mcp.OnWorker { … hand it over, with x.Worker … }
+//	s.ServeHTTP(&x) // x.Out is the response
+//
+// Limits: a session has one GET stream, the latest; notifications of a session
+// without an open stream are lost; streams are not resumed (Last-Event-ID is
+// ignored); the era without sessions has no input-required results and no
+// tasks; completion/complete answers with no suggestions.
 package mcp

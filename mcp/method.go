@@ -152,10 +152,15 @@ func (s *Server) protect(ctx context.Context, c *Call) (e *codec.Error) {
 			e = errInternal
 		}
 	}()
-	err := s.handle(ctx, c)
+	return wireError(s.handle(ctx, c))
+}
+
+// wireError is what the client gets of a handler's error.
+func wireError(err error) *codec.Error {
 	if err == nil {
 		return nil
 	}
+	var e *codec.Error
 	if errors.As(err, &e) {
 		return e
 	}

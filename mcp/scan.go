@@ -1,12 +1,14 @@
 package mcp
 
 import (
+	"bytes"
 	"encoding/json"
 )
 
 // This file walks JSON that codec.ParseEnvelope has already found to be well
-// formed. It never decodes what it does not need: a params object is read by
-// naming the members wanted, everything else is skipped.
+// formed; on anything else it ends early, without a panic. It never decodes
+// what it does not need: a params object is read by naming the members wanted,
+// everything else is skipped.
 
 // object iterates over the members of a JSON object.
 type object struct {
@@ -34,9 +36,13 @@ func (o *object) next() (key, val []byte, ok bool) {
 		return nil, nil, false
 	}
 	end := skipString(o.b, i)
-	key = o.b[i+1 : end-1]
+	from := i + 1
 	i = skipSpace(o.b, end)
 	i = skipSpace(o.b, i+1) // the colon
+	if i >= len(o.b) {
+		return nil, nil, false
+	}
+	key = o.b[from : end-1]
 	end = skipValue(o.b, i)
 	o.i = end
 	return key, o.b[i:end:end], true
@@ -79,12 +85,19 @@ func skipSpace(b []byte, i int) int {
 
 // skipString returns the index behind the string that begins at i.
 func skipString(b []byte, i int) int {
-	for i++; i < len(b); i++ {
-		switch b[i] {
-		case '"':
-			return i + 1
-		case '\\':
-			i++
+	for i++; i < len(b); {
+		n := bytes.IndexByte(b[i:], '"')
+		if n < 0 {
+			return len(b)
+		}
+		end := i + n
+		slashes := 0
+		for end-slashes > i && b[end-slashes-1] == '\\' {
+			slashes++
+		}
+		i = end + 1
+		if slashes%2 == 0 {
+			return i
 		}
 	}
 	return len(b)
@@ -137,14 +150,7 @@ func keyIs(key []byte, name string) bool {
 	return unescape(key) == name
 }
 
-func hasEscape(b []byte) bool {
-	for _, c := range b {
-		if c == '\\' {
-			return true
-		}
-	}
-	return false
-}
+func hasEscape(b []byte) bool { return bytes.IndexByte(b, '\\') >= 0 }
 
 // unescape decodes the inside of a JSON string.
 func unescape(inside []byte) string {

@@ -185,7 +185,9 @@ func AddTool[In, Out any](s *Server, t Tool, f func(ctx context.Context, c *Call
 	t.Handle = func(ctx context.Context, c *Call) (*ToolResult, error) {
 		var in In
 		if err := codec.Unmarshal(c.Arguments(), &in); err != nil {
-			return nil, fmt.Errorf("arguments: %w", err)
+			// Fits the schema, but not the Go type: a number out of range.
+			c.s.count.invalidInputs.Add(1)
+			return Errorf("invalid arguments: %s", err.Error()), nil
 		}
 		out, err := f(ctx, c, in)
 		if err != nil {

@@ -56,8 +56,9 @@ func kindsOf(s *jsonschema.Schema) kinds {
 //
 // Soundness is all it promises: what valid accepts, google/jsonschema-go
 // accepts too, for the value encoding/json decodes from the same bytes. Where
-// that takes thought (escapes in strings that are measured or compared,
-// a key that comes twice, numbers past float64) it gives up instead.
+// that takes thought (escapes in strings that are measured or compared, a key
+// that comes twice, a number past float64 where one is asked for) it gives up
+// instead. What the schema does not look at is not looked at.
 type node struct {
 	types                          kinds
 	closed                         bool // no additional properties
