@@ -115,7 +115,7 @@ func touchAll(t *testing.T, n *node, h *holder) {
 // that `make bench-mem` repeats. Where descriptors are too few for its counts
 // it measures less and says so.
 func TestDensityMemory(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), binary, "bench-mem", "--quick", "--quiet", "--kinds", "tcp,mcp-stream,listen")
+	cmd := exec.CommandContext(t.Context(), binary, "bench-mem", "--quick", "--quiet", "--kinds", "tcp,mcp-stream")
 	cmd.Env = cleanEnv()
 	out, err := cmd.CombinedOutput()
 	t.Logf("bench-mem --quick\n%s", out)

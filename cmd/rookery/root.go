@@ -17,10 +17,14 @@ const (
 	exitUsage  = 2
 )
 
-// usageError marks an error as the user's: it exits with 2.
+// usageError marks an error as the user's: it exits with 2. Commands of other
+// packages mark theirs by the same method.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
+
+// Usage reports that the command was used wrongly.
+func (e usageError) Usage() bool { return true }
 
 // run is main without the process: it executes args and returns the exit code.
 func run(args []string, stdout, stderr io.Writer, environ []string) int {
@@ -35,8 +39,8 @@ func run(args []string, stdout, stderr io.Writer, environ []string) int {
 		return exitOK
 	}
 	fmt.Fprintf(stderr, "rookery: %v\n", err)
-	var usage usageError
-	if !started || errors.As(err, &usage) {
+	var usage interface{ Usage() bool }
+	if !started || errors.As(err, &usage) && usage.Usage() {
 		fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
 		return exitUsage
 	}
