@@ -106,6 +106,19 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *node {
 	return n
 }
 
+// startFailing runs the command, requires exit code 1 and returns its log.
+func startFailing(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), binary, args...)
+	cmd.Env = cleanEnv()
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Fatalf("%v ended with %v, want exit code 1\n%s", args, err, out)
+	}
+	return string(out)
+}
+
 // readListeners takes the addresses from "listening NAME ADDRESS ..." lines
 // and reads on until the process ends.
 func (n *node) readListeners(stdout io.Reader, done chan<- struct{}) {
