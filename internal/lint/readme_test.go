@@ -96,6 +96,35 @@ func TestMakeTargetsExist(t *testing.T) {
 	}
 }
 
+// Tests and benchmarks that documents cite exist: a name, or what stands behind
+// -run or -bench in a command.
+func TestCitedTestsExist(t *testing.T) {
+	var code []byte
+	for _, s := range sources(t) {
+		if s.isTest() {
+			code = append(code, s.text...)
+		}
+	}
+	top := root(t)
+	cited := regexp.MustCompile("`((?:Test|Benchmark|Fuzz|Example)[A-Z]\\w*)|go test [^`]*-(run|bench) '?(\\w+)")
+	for _, name := range []string{"README.md", "docs/REQUIREMENTS.md", "docs/ARCHITECTURE.md"} {
+		text, err := os.ReadFile(filepath.Join(top, name))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, m := range cited.FindAllStringSubmatch(string(text), -1) {
+			pattern := `func ` + m[1]
+			if m[1] == "" {
+				pattern = map[string]string{"run": `func (Test|Example)\w*`, "bench": `func Benchmark\w*`}[m[2]] + m[3]
+			}
+			if !regexp.MustCompile(`(?m)^` + pattern).Match(code) {
+				t.Errorf("%s cites %s, which does not exist", name, m[0])
+			}
+		}
+	}
+}
+
 // Links between our own files lead somewhere.
 func TestLinksLeadSomewhere(t *testing.T) {
 	top := root(t)
