@@ -22,9 +22,7 @@ func serveCallTool(ctx context.Context, c *Call) error {
 	if args == nil || string(args) == "null" {
 		args = []byte("{}")
 	}
-	if c.token == nil && meta != nil {
-		c.token = progressToken(meta)
-	}
+	c.readToken(meta)
 	var err error
 	if c.args, err = t.input.validate(args); err != nil {
 		return c.badInput(err)
@@ -79,9 +77,7 @@ func serveReadResource(ctx context.Context, c *Call) error {
 	if !ok {
 		return ResourceNotFound(c.rev, string(uri))
 	}
-	if c.token == nil && meta != nil {
-		c.token = progressToken(meta)
-	}
+	c.readToken(meta)
 	contents, mimeType, err := rd.read(ctx, c, string(uri))
 	if err != nil {
 		return err
@@ -127,9 +123,7 @@ func serveGetPrompt(ctx context.Context, c *Call) error {
 	if p == nil {
 		return refuse(codec.CodeInvalidParams, "unknown prompt "+string(codec.AppendString(nil, string(name))))
 	}
-	if c.token == nil && meta != nil {
-		c.token = progressToken(meta)
-	}
+	c.readToken(meta)
 	args := make(map[string]string)
 	for o := members(rawArgs); ; {
 		key, raw, more := o.next()

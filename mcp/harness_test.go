@@ -248,7 +248,7 @@ func (b *testbed) rpc(st StreamID, line string) {
 	b.mu.Lock()
 	x := &RPC{Stream: st, Msg: []byte(line), Session: b.words[st]}
 	b.mu.Unlock()
-	if e := codec.ParseEnvelope(x.Msg, &jsonLimits, &x.Env); e != nil {
+	if e := codec.ParseEnvelope(x.Msg, nil, &x.Env); e != nil {
 		_ = b.host.Send(st, append(codec.AppendError(nil, x.Env.ID.Of(x.Msg), e), '\n'))
 		return
 	}

@@ -33,15 +33,12 @@ type Exchange struct {
 	origin bool // the request has an Origin, and it is allowed
 }
 
-// jsonLimits bound messages; they are the codec's defaults.
-var jsonLimits codec.Limits
-
 // Plan parses the body of a POST once and says where the request is to be
 // served. It does not block and allocates nothing for well-formed requests.
 func (s *Server) Plan(x *Exchange) Where {
 	body := x.body()
 	x.Env = codec.Envelope{}
-	if x.Req.Method != codec.MethodPost || len(body) == 0 || codec.ParseEnvelope(body, &jsonLimits, &x.Env) != nil {
+	if x.Req.Method != codec.MethodPost || len(body) == 0 || codec.ParseEnvelope(body, &s.o.Limits, &x.Env) != nil {
 		return OnLoop
 	}
 	switch x.Env.Kind {
@@ -51,16 +48,16 @@ func (s *Server) Plan(x *Exchange) Where {
 		}
 		return OnWorker
 	case codec.KindBatch:
-		return planBatch(body)
+		return s.planBatch(body)
 	default:
 		return OnLoop
 	}
 }
 
 // planBatch sends a batch with a request in it to a worker: it may hold many.
-func planBatch(body []byte) Where {
+func (s *Server) planBatch(body []byte) Where {
 	where := OnLoop
-	_ = codec.EachInBatch(body, &jsonLimits, func(_ []byte, env codec.Envelope, _ *codec.Error) bool {
+	_ = codec.EachInBatch(body, &s.o.Limits, func(_ []byte, env codec.Envelope, _ *codec.Error) bool {
 		if env.Kind == codec.KindRequest {
 			where = OnWorker
 		}
@@ -139,7 +136,7 @@ func (s *Server) servePost(x *Exchange, modern bool) {
 	}
 	body := x.body()
 	if x.Env.Kind == codec.KindInvalid {
-		if e := parse(body, &x.Env); e != nil {
+		if e := s.parse(body, &x.Env); e != nil {
 			s.count.badMessages.Add(1)
 			x.refuse(400, x.Env.ID.Of(body), e)
 			return
@@ -152,11 +149,11 @@ func (s *Server) servePost(x *Exchange, modern bool) {
 	}
 }
 
-func parse(msg []byte, env *codec.Envelope) *codec.Error {
+func (s *Server) parse(msg []byte, env *codec.Envelope) *codec.Error {
 	if len(msg) == 0 {
 		return refuse(codec.CodeParse, "empty body")
 	}
-	return codec.ParseEnvelope(msg, &jsonLimits, env)
+	return codec.ParseEnvelope(msg, &s.o.Limits, env)
 }
 
 // accepts reports whether the client takes a response of that type; one that

@@ -122,7 +122,7 @@ func (c *Call) of(ref uint64, sess Session) {
 func (s *Server) serveBatch(x *Exchange, body []byte, ref uint64, sess Session) {
 	out := s.getBuffer()
 	defer s.putBuffer(out)
-	e := codec.EachInBatch(body, &jsonLimits, func(one []byte, env codec.Envelope, bad *codec.Error) bool {
+	e := codec.EachInBatch(body, &s.o.Limits, func(one []byte, env codec.Envelope, bad *codec.Error) bool {
 		before := len(out.b)
 		out.b = append(out.b, ',')
 		mark := len(out.b)

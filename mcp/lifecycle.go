@@ -108,9 +108,29 @@ func serveDiscover(_ context.Context, c *Call) error {
 
 // readMeta takes from a modern request's _meta what initialize used to say.
 // claimed is the version the transport's header names, nil without one.
-func (c *Call) readMeta(claimed []byte) *codec.Error {
-	meta := member(c.params, "_meta")
-	version, caps, client, level := pick(meta, metaProtocolVersion, metaClientCapabilities, metaClientInfo, metaLogLevel)
+func (c *Call) readMeta(meta, claimed []byte) *codec.Error {
+	var version, caps, level []byte
+	for o := members(meta); ; {
+		key, val, ok := o.next()
+		if !ok {
+			break
+		}
+		if hasEscape(key) {
+			key = []byte(unescape(key))
+		}
+		switch string(key) {
+		case metaProtocolVersion:
+			version = val
+		case metaClientCapabilities:
+			caps = val
+		case metaClientInfo:
+			c.info = val
+		case metaLogLevel:
+			level = val
+		case "progressToken":
+			c.token = scalarToken(val)
+		}
+	}
 	name, ok := text(version)
 	if !ok {
 		return refuse(codec.CodeInvalidParams, "missing or invalid _meta field "+metaProtocolVersion)
@@ -124,21 +144,25 @@ func (c *Call) readMeta(claimed []byte) *codec.Error {
 	if !isObject(caps) {
 		return refuse(codec.CodeInvalidParams, "missing or invalid _meta field "+metaClientCapabilities)
 	}
-	if client != nil && !isObject(client) {
+	if c.info != nil && !isObject(c.info) {
 		return refuse(codec.CodeInvalidParams, "invalid _meta field "+metaClientInfo)
 	}
 	c.caps = parseCapabilities(caps)
-	c.info = client
 	if word, ok := text(level); ok {
 		c.level, _ = parseLevel(word)
 	}
-	c.token = progressToken(meta)
 	return nil
 }
 
-// progressToken returns the token of a _meta object, nil if it has no valid one.
-func progressToken(meta []byte) []byte {
-	token := member(meta, "progressToken")
+// readToken takes the progress token of a request with a session.
+func (c *Call) readToken(meta []byte) {
+	if !c.rev.modern() && meta != nil {
+		c.token = scalarToken(member(meta, "progressToken"))
+	}
+}
+
+// scalarToken returns token if it is a string or a number, else nil.
+func scalarToken(token []byte) []byte {
 	if len(token) == 0 || token[0] != '"' && token[0] != '-' && (token[0] < '0' || token[0] > '9') {
 		return nil
 	}

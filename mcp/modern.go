@@ -74,15 +74,20 @@ func (s *Server) checkHeaders(x *Exchange, c *Call, name []byte) *codec.Error {
 	if string(x.Req.McpMethod.Of(x.Msg)) != string(name) {
 		return refuse(CodeHeaderMismatch, "the Mcp-Method header differs from the body's method")
 	}
+	named := "\x00" // no member
 	if m := methods[string(name)]; m != nil && m.header != "" {
+		named = m.header
+	}
+	value, meta, _, _ := pick(c.params, named, "_meta", "\x00", "\x00")
+	if named != "\x00" {
 		if x.Req.McpName.Off == 0 {
 			return refuse(CodeHeaderMismatch, "the Mcp-Name header is required")
 		}
-		if want, ok := text(member(c.params, m.header)); !ok || !headerEquals(x.Req.McpName.Of(x.Msg), want) {
-			return refuse(CodeHeaderMismatch, "the Mcp-Name header differs from the body's "+m.header)
+		if want, ok := text(value); !ok || !headerEquals(x.Req.McpName.Of(x.Msg), want) {
+			return refuse(CodeHeaderMismatch, "the Mcp-Name header differs from the body's "+named)
 		}
 	}
-	return c.readMeta(version)
+	return c.readMeta(meta, version)
 }
 
 // headerEquals reports whether a header carries that value: as it is, or in

@@ -2,6 +2,7 @@ package mcp
 
 import (
 	"context"
+	"errors"
 
 	"github.com/rookery-server/rookery/codec"
 )
@@ -35,12 +36,11 @@ func serveSubscribe(_ context.Context, c *Call) error {
 	if !ok {
 		return errBadURI
 	}
-	s := c.s
-	switch err := s.subs.subscribe(s.o.Sessions, c.session, uri, s.o.SubscriptionsMax); err {
-	case nil:
-	case errNoSession:
+	err := c.s.subs.subscribe(c.s.o.Sessions, c.session, uri, c.s.o.SubscriptionsMax)
+	if errors.Is(err, errNoSession) {
 		return errUnknownSession
-	default:
+	}
+	if err != nil {
 		return err
 	}
 	c.close(c.open())

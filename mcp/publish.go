@@ -74,7 +74,9 @@ func (n *notice) tagged(tag []byte, flags uint8) []byte {
 
 // ResourceUpdated tells those who subscribed to uri, of both eras, that it
 // changed, and returns to how many clients the message went. It may be called
-// from any goroutine, handlers included, and yields the processor now and then.
+// from any goroutine and yields the processor now and then; it takes a few
+// microseconds a client, so do not call it from an Inline handler, which would
+// keep its event loop that long.
 // No lock is held while it writes; a slow or closed client costs the others
 // nothing. A session without an open stream hears nothing.
 func (s *Server) ResourceUpdated(uri string) (delivered int) {

@@ -139,17 +139,6 @@ func skipValue(b []byte, i int) int {
 	return len(b)
 }
 
-// keyIs reports whether a key as written means name.
-func keyIs(key []byte, name string) bool {
-	if string(key) == name {
-		return true
-	}
-	if len(key) <= len(name) || !hasEscape(key) {
-		return false
-	}
-	return unescape(key) == name
-}
-
 func hasEscape(b []byte) bool { return bytes.IndexByte(b, '\\') >= 0 }
 
 // unescape decodes the inside of a JSON string.
@@ -172,16 +161,20 @@ func unescape(inside []byte) string {
 func pick(raw []byte, k0, k1, k2, k3 string) (v0, v1, v2, v3 []byte) {
 	for o := members(raw); ; {
 		key, val, ok := o.next()
-		switch {
-		case !ok:
+		if !ok {
 			return v0, v1, v2, v3
-		case keyIs(key, k0):
+		}
+		if hasEscape(key) {
+			key = []byte(unescape(key))
+		}
+		switch string(key) {
+		case k0:
 			v0 = val
-		case keyIs(key, k1):
+		case k1:
 			v1 = val
-		case keyIs(key, k2):
+		case k2:
 			v2 = val
-		case keyIs(key, k3):
+		case k3:
 			v3 = val
 		}
 	}

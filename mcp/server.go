@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rookery-server/rookery/codec"
 	"github.com/rookery-server/rookery/internal/rpc"
 )
 
@@ -46,6 +47,7 @@ type Options struct {
 	// ClientName is the inverse of Intern.
 	ClientName func(n uint32) string
 
+	Limits           codec.Limits  // of JSON in HTTP bodies; the codec's defaults
 	PageSize         int           // entries in one page of a list; 100
 	SubscriptionsMax int           // per session or listen stream; 256
 	AskTimeout       time.Duration // how long Call.Ask waits; 10 minutes

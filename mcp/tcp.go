@@ -125,8 +125,8 @@ func (s *Server) identify(c *Call, ref uint64) *codec.Error {
 		c.of(ref, sess)
 		return nil
 	}
-	if member(member(c.params, "_meta"), metaProtocolVersion) != nil {
-		return c.readMeta(nil)
+	if meta := member(c.params, "_meta"); member(meta, metaProtocolVersion) != nil {
+		return c.readMeta(meta, nil)
 	}
 	c.rev = lastLegacy
 	return nil
