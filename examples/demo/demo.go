@@ -3,6 +3,7 @@
 //
 //   - JSON-RPC method echo returns its params, on the loop; echo.worker does
 //     the same through a worker, so that the two can be compared.
+//   - JSON-RPC method wait answers after params.ms milliseconds.
 //   - MCP tool echo returns its argument text as text content.
 //   - MCP resources demo://item/{name} can be read and subscribed to; tool
 //     touch with argument uri marks one as changed.
@@ -67,6 +68,7 @@ func Register(s *server.Server) error {
 	echo := func(c *server.Call) error { return c.Result(c.Params()) }
 	s.HandleRaw("echo", echo, server.Inline())
 	s.HandleRaw("echo.worker", echo)
+	server.Handle(s, "wait", wait)
 
 	m, store := s.MCP(), &items{version: map[string]int{}}
 	if err := mcp.AddTool(m, mcp.Tool{Name: "echo", Title: "Echo", Description: "Returns its text."},
