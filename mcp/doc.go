@@ -40,6 +40,20 @@
 //	if s.Plan(&x) == mcp.OnWorker { … hand it over, with x.Worker … }
 //	s.ServeHTTP(&x) // x.Out is the response
 //
+// Where the specification leaves room:
+//
+//   - A session has one GET stream; a new one takes the place of the old, which
+//     ends, because its client has most likely lost it without our knowing.
+//   - A response is JSON, and becomes a stream of events with the first message
+//     a handler sends before its result, if the client's Accept allows it. A
+//     client that allows only one of the two gets that one.
+//   - Arguments that break a tool's schema are a result with isError since
+//     2025-11-25 and the error -32602 before; an unknown tool is always -32602.
+//   - An unknown session is answered with 404 and -32001, a missing one with 400
+//     and -32600. Pages of loopback origins may call, others get 403.
+//   - A cancelled request gets no answer over TCP; over HTTP, which needs one,
+//     the error -32800.
+//
 // Limits: a session has one GET stream, the latest; notifications of a session
 // without an open stream are lost; streams are not resumed (Last-Event-ID is
 // ignored); the era without sessions has no input-required results and no

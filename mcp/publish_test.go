@@ -141,6 +141,36 @@ func TestOpeningFails(t *testing.T) {
 	}
 }
 
+// A session that ends between the look at it and the opening of its stream.
+func TestOpeningLate(t *testing.T) {
+	b := newTestbed(nil)
+	header, ref := b.newSession(t, 1, "2025-11-25")
+	b.o.Sessions = vanishing{b.sessions}
+	out := b.ask(t, 2, "GET /mcp HTTP/1.1\r\nHost: h\r\n"+header+"\r\n\r\n")
+	if !strings.HasPrefix(out, "HTTP/1.1 404") || strings.Contains(out, "event-stream") {
+		t.Errorf("%s", out)
+	}
+	for _, body := range []string{
+		`{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{"uri":"a"}}`,
+		`{"jsonrpc":"2.0","id":1,"method":"logging/setLevel","params":{"level":"info"}}`,
+	} {
+		if out := b.ask(t, 2, post(body, header)); !strings.Contains(out, "-32001") {
+			t.Errorf("%s: %s", body, out)
+		}
+	}
+	if st := b.Stats(); st.Subscriptions != 0 || st.Topics != 0 {
+		t.Errorf("%+v", st)
+	}
+	if _, ok := b.sessions.Load(ref); !ok {
+		t.Error("the fake is wrong")
+	}
+}
+
+// vanishing is a table whose sessions end after each look.
+type vanishing struct{ *fakeSessions }
+
+func (vanishing) Update(uint64, func(*Session)) bool { return false }
+
 // TestStreamsUnderFire opens, replaces, subscribes, ends and publishes from
 // all sides. The race detector and the final counts are the judges.
 func TestStreamsUnderFire(t *testing.T) {

@@ -24,9 +24,16 @@ func (s *Server) serveGet(x *Exchange) {
 		x.refuse(404, nil, errUnknownSession)
 		return
 	}
+	earlier := len(x.Out)
 	x.appendStreamHead()
 	x.Out = appendComment(x.Out, !x.plain(), keepAliveText) // some proxies wait for a first byte
 	if !s.openSessionStream(x, ref) {
+		if len(x.Out) > earlier { // not even tried: the session ended meanwhile
+			x.Out = x.Out[:earlier]
+			s.count.sessionsUnknown.Add(1)
+			x.refuse(404, nil, errUnknownSession)
+			return
+		}
 		x.Close = true
 		return
 	}
