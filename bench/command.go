@@ -132,6 +132,7 @@ budget is exceeded.`,
 	cmd.Flags().StringSliceVar(&kinds, "kinds", nil, fmt.Sprintf("kinds of clients (default: %v)", idleKinds))
 	cmd.Flags().IntSliceVar(&o.Counts, "counts", nil, fmt.Sprintf("ascending numbers of clients (default: %v, less where descriptors are few)", defaultCounts))
 	cmd.Flags().IntVar(&o.Runs, "runs", defaultRuns, "runs on fresh servers")
+	cmd.Flags().DurationVar(&o.Settle, "settle", defaultSettle, "time for which memory must be quiet to be read")
 	cmd.Flags().StringVar(&picture, "svg", "", "also draw the result into this file")
 	addHelpers(cmd)
 	return cmd
@@ -187,6 +188,8 @@ exceeded.`, strings.Join(cpuParts, ", ")),
 	}
 	common.register(cmd)
 	cmd.Flags().IntVar(&o.Pairs, "pairs", defaultPairs, "pairs of turns")
+	cmd.Flags().IntVar(&o.Clients, "clients", defaultClients, "clients of conn-rate and gc, fewer where descriptors are few")
+	cmd.Flags().DurationVar(&o.Measure, "measure", 0, fmt.Sprintf("length of a turn (default %v, with --quick %v)", defaultMeasure, quickMeasure))
 	addHelpers(cmd)
 	return cmd
 }

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,9 +24,14 @@ var cpuParts = []string{compareEcho, compareWorker, compareTools, measureRate, m
 const (
 	defaultPairs = 7
 	quickPairs   = 3
-	cpuWarmup    = 500 * time.Millisecond
-	cpuMeasure   = 3 * time.Second
-	quickMeasure = time.Second
+
+	defaultMeasure = 3 * time.Second
+	quickMeasure   = time.Second
+	warmupPart     = 6 // of the measured time
+
+	// defaultClients are held, or opened for a rate; fewer where descriptors
+	// are few.
+	defaultClients = 18000
 )
 
 // contest is a server of ours and one to compare with, under one load.
@@ -50,10 +56,12 @@ type CPUOptions struct {
 	Server   string
 	Args     []string
 	Baseline string
-	Parts    []string // default: all
-	Pairs    int      // default 7
-	Quick    bool
-	Timeout  time.Duration
+	Parts    []string      // default: all
+	Pairs    int           // default 7
+	Clients  int           // of conn-rate and gc; default 18,000, fewer where descriptors are few
+	Quick    bool          // fewer pairs and runs, shorter turns
+	Timeout  time.Duration // of one step, such as opening all clients
+	Measure  time.Duration // of one turn; default 3 s
 	Budgets  *Budgets
 
 	progress *progress
@@ -69,6 +77,7 @@ func RunCPU(ctx context.Context, o CPUOptions) (*CPUReport, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.Clients = min(o.Clients, machine.Descriptors-reserved)
 	r := &CPUReport{Schema: CPUSchema, Taken: time.Now().UTC(), Machine: machine, Notes: []string{}, Breaches: []Breach{}}
 	b := &cpuBench{CPUOptions: o, report: r}
 	defer o.progress.clear()
@@ -117,16 +126,25 @@ func (o *CPUOptions) check() error {
 			return errors.Join(err, errNoBaseline)
 		}
 	}
+	o.defaults()
+	return nil
+}
+
+func (o *CPUOptions) defaults() {
 	if o.Pairs <= 0 {
 		o.Pairs = defaultPairs
 	}
-	if o.Quick {
-		o.Pairs = quickPairs
+	if o.Clients <= 0 {
+		o.Clients = defaultClients
 	}
+	if o.Quick {
+		o.Pairs = min(o.Pairs, quickPairs)
+		o.Measure = cmp.Or(o.Measure, quickMeasure)
+	}
+	o.Measure = cmp.Or(o.Measure, defaultMeasure)
 	if o.progress == nil {
 		o.progress = &progress{}
 	}
-	return nil
 }
 
 // cpuBench carries out one RunCPU.
@@ -179,10 +197,7 @@ func (b *cpuBench) visit(ctx context.Context, crew *crew, s *server, c contest) 
 		return LoadResult{}, err
 	}
 	o := c.load
-	o.PID, o.Warmup, o.Measure = s.pid, cpuWarmup, cpuMeasure
-	if b.Quick {
-		o.Measure = quickMeasure
-	}
+	o.PID, o.Warmup, o.Measure = s.pid, b.Measure/warmupPart, b.Measure
 	r, err := crew.load(ctx, t, o)
 	if err != nil {
 		return r, err
@@ -190,15 +205,11 @@ func (b *cpuBench) visit(ctx context.Context, crew *crew, s *server, c contest) 
 	return r, crew.order(ctx, opLeave, t, c.load.Kind)
 }
 
-const (
-	rateRuns = 5
-	// rateClients are opened at most; fewer where descriptors are few.
-	rateClients = 18000
-)
+const rateRuns = 5
 
-// rates opens as many connections as can be on fresh servers.
+// rates opens all clients, of each kind, on fresh servers.
 func (b *cpuBench) rates(ctx context.Context) error {
-	clients := min(rateClients, b.report.Machine.Descriptors-reserved)
+	clients := b.Clients
 	runs := rateRuns
 	if b.Quick {
 		runs = 1

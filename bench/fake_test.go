@@ -30,7 +30,7 @@ type fake struct {
 	noSession bool
 }
 
-func serveFakeCommand() *cobra.Command {
+func fakeServeCommand() *cobra.Command {
 	var tcp, web, admin string
 	var f fake
 	var exit, deaf bool
@@ -51,6 +51,21 @@ func serveFakeCommand() *cobra.Command {
 	c.Flags().BoolVar(&exit, "exit", false, "")
 	c.Flags().BoolVar(&deaf, "deaf", false, "")
 	return c
+}
+
+// fakeBaselineCommand has the command line of a server of bench/baseline.
+func fakeBaselineCommand(name string, raw bool) *cobra.Command {
+	f := &fake{raw: raw}
+	return &cobra.Command{Use: name + " ADDR", Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
+		l, err := net.Listen("tcp", args[0])
+		if err != nil {
+			return err
+		}
+		if raw {
+			return f.serveLines(l)
+		}
+		return http.Serve(l, f.mcp())
+	}}
 }
 
 func (f *fake) serve(tcp, web, admin string) error {

@@ -7,16 +7,13 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"time"
 
 	"github.com/rookery-server/rookery/memprof"
 )
 
 const (
-	gcClients  = 18000
 	gcCallers  = 50
 	gcRate     = 3000 // calls a second: a small part of two cores
-	gcStep     = 2 * time.Second
 	gcStepsMax = 20
 	// gcCycles are wanted when there are no budgets to say so.
 	gcCycles = 20
@@ -26,18 +23,17 @@ const (
 // has run often enough, and reports its pauses. What is missing after
 // gcStepsMax steps is forced: a forced cycle stops the world like any other.
 func (b *cpuBench) gc(ctx context.Context) error {
-	clients := min(gcClients, b.report.Machine.Descriptors-reserved)
 	want := uint64(gcCycles)
 	if b.Budgets != nil {
 		want = b.Budgets.GC.Cycles
 	}
-	s := &subject{program: rookeryProgram(b.Server, b.Args), kind: Stream, counts: []int{clients}}
+	s := &subject{program: rookeryProgram(b.Server, b.Args), kind: Stream, counts: []int{b.Clients}}
 	m := &memBench{self: b.Self, timeout: b.Timeout, progress: b.progress}
 	return m.on(ctx, s, measureGC, func(at *site) error {
 		addr, _ := at.server.admin()
 		asked := newAdmin(addr)
-		at.say("opening " + thousands(clients) + " clients")
-		if _, err := at.crew.open(ctx, at.target, Stream, clients, at.tell); err != nil {
+		at.say("opening " + thousands(b.Clients) + " clients")
+		if _, err := at.crew.open(ctx, at.target, Stream, b.Clients, at.tell); err != nil {
 			return err
 		}
 		if _, err := at.crew.open(ctx, at.target, Caller, gcCallers, nil); err != nil {
@@ -47,7 +43,7 @@ func (b *cpuBench) gc(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		result.Clients = clients
+		result.Clients = b.Clients
 		b.report.GC = result
 		return at.crew.order(ctx, opCheck, at.target, Stream)
 	})
@@ -64,7 +60,7 @@ func (b *cpuBench) pauses(ctx context.Context, at *site, asked *admin, want uint
 		return nil, err
 	}
 	r := &GCResult{}
-	load := LoadOrder{Kind: Caller, Rate: gcRate, Measure: gcStep, PID: at.server.pid}
+	load := LoadOrder{Kind: Caller, Rate: gcRate, Measure: b.Measure, PID: at.server.pid}
 	for range gcStepsMax {
 		at.say(fmt.Sprintf("%d of %d cycles", r.GC.Cycles, want))
 		if r.Load, err = at.crew.load(ctx, at.target, load); err != nil {

@@ -4,34 +4,34 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/goleak"
 )
 
-// helperVariable makes the test binary play the program: its subcommands and
-// a small server that stands for the one under test.
-const helperVariable = "ROOKERY_BENCH_TEST_HELPER"
-
+// TestMain also makes the test binary play the programs that tests start: its
+// own subcommands, and small servers that stand for those under test. A test
+// run has flags only, so a first argument without a dash is a program's name.
 func TestMain(m *testing.M) {
-	if os.Getenv(helperVariable) != "" {
-		if err := helper().ExecuteContext(context.Background()); err != nil {
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
+		if err := programs().ExecuteContext(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		os.Exit(0)
 	}
-	if err := os.Setenv(helperVariable, "1"); err != nil { // for the processes that tests start
-		panic(err)
-	}
 	goleak.VerifyTestMain(m)
 }
 
-func helper() *cobra.Command {
-	root := &cobra.Command{Use: "helper", SilenceUsage: true, SilenceErrors: true}
+func programs() *cobra.Command {
+	root := &cobra.Command{Use: "programs", SilenceUsage: true, SilenceErrors: true}
 	addHelpers(root)
-	root.AddCommand(serveFakeCommand(), MemCommand(), CPUCommand())
+	root.AddCommand(MemCommand(), CPUCommand(), fakeServeCommand())
+	for _, base := range memBaselines {
+		root.AddCommand(fakeBaselineCommand(base.name, base.raw))
+	}
 	return root
 }
 

@@ -27,16 +27,17 @@ const reserved = 512
 
 // MemOptions say what RunMem measures. Self and Server must be set.
 type MemOptions struct {
-	Self     []string // command with the hidden subcommands of this package
-	Server   string   // the rookery binary
-	Args     []string // more arguments for its serve command
-	Baseline string   // the binary of bench/baseline; "": no baselines
-	Kinds    []Kind   // default: all idle kinds
-	Counts   []int    // ascending; default: 500, 2,000, 6,000, 18,000, less where descriptors are few
-	Runs     int      // default 5
-	Quick    bool     // one run, the last two counts, small baselines
-	Timeout  time.Duration
-	Budgets  *Budgets // nil: none
+	Self     []string      // command with the hidden subcommands of this package
+	Server   string        // the rookery binary
+	Args     []string      // more arguments for its serve command
+	Baseline string        // the binary of bench/baseline; "": no baselines
+	Kinds    []Kind        // default: all idle kinds
+	Counts   []int         // ascending; default: 500, 2,000, 6,000, 18,000, less where descriptors are few
+	Runs     int           // default 5
+	Quick    bool          // one run, the last two counts, small baselines
+	Timeout  time.Duration // of one step, such as opening all clients
+	Settle   time.Duration // for which memory must be quiet to be read; default 4 s
+	Budgets  *Budgets      // nil: none
 
 	progress *progress
 }
@@ -57,9 +58,12 @@ func RunMem(ctx context.Context, o MemOptions) (*MemReport, error) {
 	if _, err := memprof.ReadSlabs(); err != nil {
 		r.note("kernel memory is missing: %v", err)
 	}
-	b := &memBench{self: o.Self, timeout: o.Timeout, progress: o.progress}
+	b := &memBench{self: o.Self, timeout: o.Timeout, settle: o.Settle, progress: o.progress}
 	if b.progress == nil {
 		b.progress = &progress{}
+	}
+	if b.settle <= 0 {
+		b.settle = defaultSettle
 	}
 	defer b.progress.clear()
 	runs, err := b.all(ctx, subjects)

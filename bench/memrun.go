@@ -12,19 +12,20 @@ import (
 
 const (
 	// A server's memory is read when it has not changed by more than
-	// settleSlack for a while, at the latest after settleMax. The while is
-	// settleLong where a figure depends on it: a server may take seconds to
-	// see that it is quiet and to give back what it does not need.
-	settleSlack = 16 << 10
-	settleLong  = 4 * time.Second
-	settleShort = time.Second
-	settleMax   = 12 * time.Second
-	settlePoll  = 100 * time.Millisecond
+	// settleSlack for the settle time, at the latest after settleMax of them.
+	// A server may take seconds to see that it is quiet and to give back what
+	// it does not need. Where no figure depends on it a settleShort-th is
+	// waited.
+	defaultSettle = 4 * time.Second
+	settleSlack   = 16 << 10
+	settleShort   = 4
+	settleMax     = 3
+	settlePoll    = 100 * time.Millisecond
 
 	// A burst is over when the memory is back within backSlack of what it
-	// was, at the latest after backMax.
+	// was, at the latest after backMax settle times.
 	backSlack = 0.05
-	backMax   = 20 * time.Second
+	backMax   = 5
 
 	burstPoll = 5 * time.Millisecond
 )
@@ -66,7 +67,8 @@ type memRun struct {
 // memBench measures subjects one after another.
 type memBench struct {
 	self     []string
-	timeout  time.Duration
+	timeout  time.Duration // of one order to the clients
+	settle   time.Duration
 	progress *progress
 }
 
@@ -76,6 +78,7 @@ type site struct {
 	crew   *crew
 	target Target
 	kind   Kind
+	long   time.Duration // to settle
 	say    func(what string)
 	tell   func(done int)
 }
@@ -94,7 +97,7 @@ func (b *memBench) on(ctx context.Context, s *subject, label string, f func(*sit
 	defer func() { err = errors.Join(err, crew.stop()) }()
 	label = fmt.Sprintf("%s, %s", s.name(), label)
 	return f(&site{
-		server: server, crew: crew, target: server.target(s.kind), kind: s.kind,
+		server: server, crew: crew, target: server.target(s.kind), kind: s.kind, long: b.settle,
 		say:  func(what string) { b.progress.step("%s: %s", label, what) },
 		tell: func(done int) { b.progress.over("%s: %s clients", label, thousands(done)) },
 	})
@@ -105,7 +108,7 @@ func (b *memBench) measure(ctx context.Context, s *subject, run int) (r memRun, 
 	label := fmt.Sprintf("run %d of %d", run, s.runs)
 	err = b.on(ctx, s, label, func(at *site) error {
 		at.say("no clients")
-		if r.zero, err = at.settle(ctx, settleLong); err != nil {
+		if r.zero, err = at.settle(ctx, at.long); err != nil {
 			return err
 		}
 		r.addSlabs()
@@ -114,9 +117,9 @@ func (b *memBench) measure(ctx context.Context, s *subject, run int) (r memRun, 
 			if r.opening, err = at.crew.open(ctx, at.target, s.kind, count, at.tell); err != nil {
 				return err
 			}
-			quiet := settleLong // of the two counts that make the slope
+			quiet := at.long // of the two counts that make the slope
 			if i < len(s.counts)-2 {
-				quiet = settleShort
+				quiet = at.long / settleShort
 			}
 			own, err := at.settle(ctx, quiet)
 			if err != nil {
@@ -155,14 +158,14 @@ func (at *site) stress(ctx context.Context, s *subject, r *memRun) (err error) {
 	if err := at.crew.order(ctx, opShut, at.target, s.kind); err != nil {
 		return err
 	}
-	if r.closed, err = at.settle(ctx, settleShort); err != nil {
+	if r.closed, err = at.settle(ctx, at.long/settleShort); err != nil {
 		return err
 	}
 	at.say("as many come again")
 	if _, err := at.crew.open(ctx, at.target, s.kind, s.last(), at.tell); err != nil {
 		return err
 	}
-	if r.reopened, err = at.settle(ctx, settleLong); err != nil {
+	if r.reopened, err = at.settle(ctx, at.long); err != nil {
 		return err
 	}
 	return at.crew.order(ctx, opCheck, at.target, s.kind)
@@ -202,16 +205,17 @@ func (at *site) comeBack(ctx context.Context, r *memRun) error {
 	start := time.Now()
 	err := at.watch(ctx, func(own int64) bool {
 		r.back = time.Since(start)
-		return float64(own) <= before*(1+backSlack) || r.back >= backMax
+		return float64(own) <= before*(1+backSlack) || r.back >= backMax*at.long
 	})
 	if err != nil {
 		return err
 	}
-	r.after, err = at.settle(ctx, settleShort)
+	r.after, err = at.settle(ctx, at.long/settleShort)
 	return err
 }
 
-// settle waits until the server's memory has been quiet that long and returns it.
+// settle waits until the server's memory has been quiet for long and returns
+// it.
 func (at *site) settle(ctx context.Context, long time.Duration) (level int64, err error) {
 	start := time.Now()
 	quiet := start
@@ -222,7 +226,7 @@ func (at *site) settle(ctx context.Context, long time.Duration) (level int64, er
 			level, quiet = own, now
 		}
 		last = own
-		return now.Sub(quiet) >= long || now.Sub(start) >= settleMax
+		return now.Sub(quiet) >= long || now.Sub(start) >= settleMax*at.long
 	})
 	return last, err
 }
@@ -271,7 +275,7 @@ func (b *memBench) explain(ctx context.Context, s *subject) (a account, err erro
 		if _, err := at.crew.open(ctx, at.target, s.kind, s.last(), at.tell); err != nil {
 			return err
 		}
-		if _, err := at.settle(ctx, settleLong); err != nil {
+		if _, err := at.settle(ctx, at.long); err != nil {
 			return err
 		}
 		after, err := asked.report(ctx)

@@ -57,7 +57,6 @@ type paint struct{ on bool }
 func newPaint(f *os.File) paint { return paint{on: isTerminal(f) && os.Getenv("NO_COLOR") == ""} }
 
 func (p paint) bad(s string) string { return p.wrap("31", s) }
-func (p paint) dim(s string) string { return p.wrap("2", s) }
 
 func (p paint) wrap(code, s string) string {
 	if !p.on {

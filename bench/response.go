@@ -84,6 +84,9 @@ func (r *response) feedHead(in []byte) (int, error) {
 		}
 		return 0, nil
 	}
+	if n := bytes.Count(in[:end], crlf); bytes.Count(in[:end], crlf[1:]) != n || bytes.Count(in[:end], crlf[:1]) != n {
+		return 0, errors.New("a response head with a bare CR or LF")
+	}
 	line, rest, _ := bytes.Cut(in[:end], crlf)
 	if err := r.statusLine(line); err != nil {
 		return 0, err
@@ -181,6 +184,8 @@ func (r *response) feedBody(in []byte) (int, error) {
 // chunkLine takes a line between the data of chunks.
 func (r *response) chunkLine(line []byte) error {
 	switch {
+	case bytes.ContainsAny(line, "\r\n"):
+		return errors.New("a chunk head with a bare CR or LF")
 	case r.chunk == chunkTrailer:
 		r.done = len(line) == 0
 	case r.chunk == chunkDataEnd && len(line) > 0:
