@@ -1,0 +1,75 @@
+package demo
+
+import (
+	"bufio"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rookery-server/rookery/server"
+)
+
+// TestDemo drives the app as a client of the JSON-RPC listener.
+func TestDemo(t *testing.T) {
+	s, err := server.New(server.Options{TCP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := Register(s); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", s.TCPAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewScanner(c)
+	for _, step := range []struct {
+		method, params string
+		want           []string // parts of the lines that come back, in order
+	}{
+		{"echo", `{"a":[1]}`, []string{`"result":{"a":[1]}`}},
+		{"echo.worker", `[2]`, []string{`"result":[2]`}},
+		{"initialize", `{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"x","version":"1"}}`, []string{`"2025-11-25"`}},
+		{"tools/call", `{"name":"echo","arguments":{"text":"hi"}}`, []string{`{"type":"text","text":"hi"}`}},
+		{"tools/call", `{"name":"echo","arguments":{"text":7}}`, []string{`"isError":true`}},
+		{"tools/call", `{"name":"touch","arguments":{"uri":"demo://item/tea"}}`, []string{`"notified":0`}},
+		{"resources/templates/list", `{}`, []string{`demo://item/{name}`}},
+		{"resources/read", `{"uri":"demo://item/tea"}`, []string{`tea, touched 1 times`}},
+		{"resources/subscribe", `{"uri":"demo://item/tea"}`, []string{`"result":{}`}},
+		{"tools/call", `{"name":"touch","arguments":{"uri":"demo://item/tea"}}`, []string{`"notifications/resources/updated"`, `"notified":1`}},
+		{"tools/call", `{"name":"touch","arguments":{"uri":"file:///etc/passwd"}}`, []string{`"isError":true`}},
+	} {
+		fmt.Fprintf(c, `{"jsonrpc":"2.0","id":1,"method":%q,"params":%s}`+"\n", step.method, step.params)
+		for _, want := range step.want {
+			if !in.Scan() || !strings.Contains(in.Text(), want) {
+				t.Errorf("%s %s: got %s (%v), want %s", step.method, step.params, in.Text(), in.Err(), want)
+			}
+		}
+	}
+}
+
+func TestItemsAreBounded(t *testing.T) {
+	i := items{version: map[string]int{}}
+	for n := range itemsMax {
+		if _, ok := i.touch(fmt.Sprint(prefix, n)); !ok {
+			t.Fatalf("refused item %d", n)
+		}
+	}
+	if _, ok := i.touch(prefix + "more"); ok {
+		t.Error("remembers more than it may")
+	}
+	if v, ok := i.touch(prefix + "0"); !ok || v != 2 || i.at(prefix+"0") != 2 {
+		t.Errorf("a known item: version %d, %v", v, ok)
+	}
+}
