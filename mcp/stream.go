@@ -64,7 +64,8 @@ func (s *Server) serveDelete(x *Exchange) {
 // Exchange with Hold, 0 if there was none. Call it for every HTTP connection
 // that closes: it ends the calls that live and die with their connection
 // (2026-07-28) and the subscriptions of a listen stream. A session stays; its
-// client may come back.
+// client may come back. With word 0 it may be called earlier, when the client
+// of a running call has stopped sending: HTTP clients that abort do just that.
 func (s *Server) StreamClosed(st StreamID, word uint64) {
 	s.o.Calls.CancelScope(streamScope(st), ErrClientGone)
 	if word == 0 {
