@@ -62,11 +62,11 @@ fuzz: ## fuzz each decoder for FUZZTIME (5s)
 	scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: e2e
-e2e: build e2e/node_modules/.package-lock.json ## the built binary against the official Go and TypeScript MCP clients
+e2e: e2e/node_modules/.package-lock.json ## the built binary against the official Go and TypeScript MCP clients
 	$(GO) test -count=1 -run '$(RUN)' -skip '^TestDensity' ./e2e
 
 .PHONY: density
-density: build ## open as many connections as the descriptor limit allows; hold bytes each to bench/budgets.json
+density: ## open as many connections as the descriptor limit allows; hold bytes each to bench/budgets.json
 	$(GO) test -count=1 -v -run '^TestDensity' ./e2e
 
 # Needed by the TypeScript client only; without npm that test says so.
