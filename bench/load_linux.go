@@ -78,7 +78,7 @@ func (f *fleet) load(ctx context.Context, order LoadOrder) (LoadResult, error) {
 	if err != nil {
 		return r, err
 	}
-	l.stopping = true
+	l.stopping = true // from here on, answers are awaited and nothing is sent
 	drained := func() (time.Duration, bool, error) { return tick, len(l.free) == len(l.lanes), nil }
 	if err := f.run(ctx, drained); err != nil {
 		return r, fmt.Errorf("bench: %d requests were not answered: %w", len(l.lanes)-len(l.free), err)
@@ -151,7 +151,7 @@ func (l *load) measure(ctx context.Context) (LoadResult, error) {
 		return LoadResult{}, err
 	}
 	start := time.Now()
-	if err := l.until(ctx, l.order.Warmup+l.order.Measure); err != nil {
+	if err := l.until(ctx, time.Since(l.start)+l.order.Measure); err != nil {
 		return LoadResult{}, err
 	}
 	took := time.Since(start)

@@ -1,13 +1,14 @@
 package bench
 
 import (
-	"bytes"
+	"bufio"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 )
 
 // Ports of servers under test lie below the usual range of source ports, so
@@ -37,22 +38,32 @@ const (
 	stateListen = "0A"
 )
 
-// listens reports whether a process listens on a. It asks the kernel, for a
-// connection would leave traces in the memory of the server.
-func listens(a netip.AddrPort) (bool, error) {
-	text, err := os.ReadFile(socketsPath)
+// listens reports whether processes listen on all of addrs. It asks the
+// kernel, for a connection would leave traces in the memory of the server.
+//
+// The kernel lists listeners before all other sockets, so reading stops where
+// those begin: with tens of thousands of connections the rest takes long.
+func listens(addrs ...netip.AddrPort) (bool, error) {
+	file, err := os.Open(socketsPath)
 	if err != nil {
 		return false, fmt.Errorf("bench: %w", errors.Join(err, errNeedsLinux))
 	}
-	ip := a.Addr().As4()
-	local := fmt.Sprintf("%02X%02X%02X%02X:%04X", ip[3], ip[2], ip[1], ip[0], a.Port())
-	for line := range bytes.Lines(text) {
-		words := bytes.Fields(line)
-		if len(words) > 3 && string(words[1]) == local && string(words[3]) == stateListen {
-			return true, nil
-		}
+	defer func() { _ = file.Close() }()
+	missing := map[string]bool{}
+	for _, a := range addrs {
+		ip := a.Addr().As4()
+		missing[fmt.Sprintf("%02X%02X%02X%02X:%04X", ip[3], ip[2], ip[1], ip[0], a.Port())] = true
 	}
-	return false, nil
+	lines := bufio.NewScanner(file)
+	lines.Scan() // the heading
+	for len(missing) > 0 && lines.Scan() {
+		words := strings.Fields(lines.Text()) // number, local, remote, state
+		if len(words) < 4 || words[3] != stateListen {
+			break
+		}
+		delete(missing, words[1])
+	}
+	return len(missing) == 0, lines.Err()
 }
 
 var errNeedsLinux = errors.New("measuring needs Linux")

@@ -101,25 +101,18 @@ func (s *server) ready(ctx context.Context) error {
 	}
 	poll := time.NewTicker(readyPoll)
 	defer poll.Stop()
-	for _, a := range s.addrs {
-		for {
-			ok, err := listens(a)
-			if err != nil {
-				return err
-			}
-			if ok {
-				break
-			}
-			select {
-			case <-poll.C:
-			case <-s.keeper.lines: // it says nothing more until it ends
-				return fmt.Errorf("it ended%s", s.keeper.tail.said())
-			case <-ctx.Done():
-				return fmt.Errorf("%w%s", context.Cause(ctx), s.keeper.tail.said())
-			}
+	for {
+		if ok, err := listens(s.addrs...); ok || err != nil {
+			return err
+		}
+		select {
+		case <-poll.C:
+		case <-s.keeper.lines: // it says nothing more until it ends
+			return fmt.Errorf("it ended%s", s.keeper.tail.said())
+		case <-ctx.Done():
+			return fmt.Errorf("%w%s", context.Cause(ctx), s.keeper.tail.said())
 		}
 	}
-	return nil
 }
 
 // target returns where clients of kind go.
