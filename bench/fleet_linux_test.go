@@ -11,8 +11,6 @@ import (
 	"time"
 )
 
-const testTimeout = 20 * time.Second
-
 // serveFake runs f in this process and returns where clients of kind go.
 func serveFake(t *testing.T, f *fake, kind Kind) Target {
 	t.Helper()
@@ -44,8 +42,6 @@ func testFleet(t *testing.T, target Target) (*fleet, context.Context) {
 	})
 	return f, ctx
 }
-
-func ignore(int) {}
 
 // TestFleetLife opens clients of each kind in two steps, lets them speak at
 // once, listens to them being idle, and closes them.
@@ -206,21 +202,5 @@ func TestFleetLosesClients(t *testing.T) {
 func TestFleetRefusesIPv6(t *testing.T) {
 	if _, err := newFleet(Target{Addr: netip.MustParseAddrPort("[::1]:80")}); err == nil {
 		t.Error("no error for an address that cannot be measured")
-	}
-}
-
-// eventually waits, bounded, for what another goroutine will do.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(testTimeout)
-	defer deadline.Stop()
-	poll := time.NewTicker(time.Millisecond)
-	defer poll.Stop()
-	for !ok() {
-		select {
-		case <-poll.C:
-		case <-deadline.C:
-			t.Fatalf("not within %v: %s", testTimeout, what)
-		}
 	}
 }

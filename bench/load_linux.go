@@ -12,16 +12,6 @@ import (
 	"github.com/rookery-server/rookery/memprof"
 )
 
-// messageSize is the length of a line of the TCP load, newline included.
-const messageSize = 64
-
-// Ids of one lane count from first to 10·first-1 and start again, so that all
-// requests have one length. Those of HTTP do not return within a session.
-const (
-	firstLineID = 100
-	firstHTTPID = 1_000_000
-)
-
 // lateAfter is the delay from which a request of a schedule counts as late.
 const lateAfter = time.Millisecond
 

@@ -13,6 +13,16 @@ const (
 	revisionStateless = "2026-07-28" // _meta on each request, subscriptions/listen
 )
 
+// messageSize is the length of a line of the TCP load, newline included.
+const messageSize = 64
+
+// Ids of one connection under load count from first to 10·first-1 and start again, so that all
+// requests have one length. Those of HTTP do not return within a session.
+const (
+	firstLineID = 100
+	firstHTTPID = 1_000_000
+)
+
 const clientInfo = `{"name":"rookery-bench","version":"1"}`
 
 const initializeParams = `{"protocolVersion":"` + revisionSessions + `","capabilities":{},"clientInfo":` + clientInfo + `}`

@@ -15,6 +15,10 @@ import (
 	"time"
 )
 
+const testTimeout = 20 * time.Second
+
+func ignore(int) {}
+
 func testContext(t *testing.T) context.Context {
 	t.Helper()
 	return boundedContext(t, testTimeout)
@@ -28,6 +32,22 @@ func boundedContext(t *testing.T, timeout time.Duration) context.Context {
 }
 
 func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
+
+// eventually waits, bounded, for what another goroutine will do.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(testTimeout)
+	defer deadline.Stop()
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for !ok() {
+		select {
+		case <-poll.C:
+		case <-deadline.C:
+			t.Fatalf("not within %v: %s", testTimeout, what)
+		}
+	}
+}
 
 // startFake runs the fake server under a keeper.
 func startFake(t *testing.T, flags ...string) *server {
