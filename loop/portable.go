@@ -3,6 +3,7 @@ package loop
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -23,13 +24,14 @@ import (
 //
 // Locks, outermost first: parkMu, portConn.mu. portable.mu is a leaf.
 type portable struct {
-	o       *Options
-	d       *dispatcher
-	workers sync.Pool     // of *portWorker
-	bufs    buffers       // records and output; tails count in bufs.held too
-	epoch   time.Time     // queue times count from here
-	quit    chan struct{} // closed when the group stops: nothing is accepted any more
-	room    chan struct{} // capacity 1: a descriptor has come free
+	o        *Options
+	d        *dispatcher
+	workers  sync.Pool // of *portWorker
+	bufs     buffers   // records and output; tails count in bufs.held too
+	epoch    time.Time // queue times count from here
+	connsMax int64
+	quit     chan struct{} // closed when the group stops: nothing is accepted any more
+	room     chan struct{} // capacity 1: a descriptor has come free
 
 	mu        sync.RWMutex // guards the following fields
 	slots     []*portConn  // by index; nil is free
@@ -69,6 +71,13 @@ func newPortable(o *Options) (groupBackend, error) {
 		finished: make(chan struct{}),
 	}
 	b.bufs.max = o.Budget
+	b.connsMax = int64(o.ConnsMax)
+	if b.connsMax == 0 {
+		b.connsMax = descriptorsMax() - int64(o.ReserveFDs)
+	}
+	if b.connsMax < 1 {
+		return nil, fmt.Errorf("loop: %d descriptors are reserved and no more are allowed: raise the limit (ulimit -n)", o.ReserveFDs)
+	}
 	b.workers.New = func() any { return new(portWorker) }
 	b.d = newDispatcher(&opts, b.work)
 	b.d.onSpace = func(int) { b.unpark() }
@@ -173,59 +182,48 @@ func (b *portable) all() []*portConn {
 	return all
 }
 
-// accept serves one listener until the group stops.
+// accept serves one listener until the group stops. With several listeners
+// ConnsMax may be passed by as many as wait in Accept, less one.
 func (b *portable) accept(l portListener) {
 	defer b.conns.Done()
-	for b.awaitRoom() {
+	off := false // accepting is paused
+	for !b.stopping() {
+		if b.open.Load() >= b.connsMax {
+			off = b.acceptPause(l, off, errConnsMax)
+			continue
+		}
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
+			off = false
 			b.n.accepted.Add(1)
 			b.admit(nc, l.p)
 		case errors.Is(err, net.ErrClosed):
 			return
-		default:
+		case outOfDescriptors(err):
 			b.refused.Add(1)
-			if outOfDescriptors(err) {
-				b.n.acceptOff.Add(1)
-			}
-			b.o.Logger.Warn("accepting paused", "addr", l.Addr().String(), "err", err)
-			b.pause()
+			off = b.acceptPause(l, off, err)
+		default: // the peer was gone before we came, or the like
+			b.refused.Add(1)
 		}
 	}
 }
 
-// awaitRoom waits until one more connection may be open. It reports false when
-// the group has stopped.
-func (b *portable) awaitRoom() bool {
-	limit := int64(b.o.ConnsMax)
-	if limit == 0 {
-		limit = descriptorsMax() - int64(b.o.ReserveFDs)
-	}
-	if b.open.Load() >= limit {
+var errConnsMax = errors.New("limit of connections reached")
+
+// acceptPause waits for a connection to close, at most TickEvery, since
+// descriptors come free elsewhere too. A pause counts once, however often it is
+// tried in vain to end it.
+func (b *portable) acceptPause(l portListener, off bool, cause error) bool {
+	if !off {
 		b.n.acceptOff.Add(1)
+		b.o.Logger.Warn("accepting is paused; raise the limit of open files or ConnsMax, or add processes",
+			"addr", l.Addr().String(), "cause", cause, "open", b.open.Load())
 	}
-	for b.open.Load() >= limit {
-		if !b.pause() {
-			return false
-		}
-	}
-	select {
-	case <-b.quit:
-		return false
-	default:
-		return true
-	}
-}
-
-// pause waits for a connection to close, at most TickEvery, since descriptors
-// come free elsewhere too.
-func (b *portable) pause() bool {
 	t := time.NewTimer(b.o.TickEvery)
 	defer t.Stop()
 	select {
 	case <-b.quit:
-		return false
 	case <-b.room:
 	case <-t.C:
 	}

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -249,7 +250,7 @@ func (c *portConn) read(space int) bool {
 		return c.deadlines(due)
 	case errors.Is(err, net.ErrClosed):
 		return false
-	case isEOF(err):
+	case errors.Is(err, io.EOF):
 		c.eof, c.fresh = true, true
 		return true
 	default:
@@ -270,83 +271,6 @@ func (c *portConn) grow() {
 		bigger := make([]byte, 0, 2*cap(c.buf))
 		c.buf, c.off = append(bigger, c.buf[c.off:]...), 0
 	}
-}
-
-// dueLocked returns the time at which the earliest deadline should be looked at. A
-// deadline that turns out not to hold then (a worker has the connection) is
-// computed anew.
-func (c *portConn) dueLocked(now time.Time) time.Time {
-	o := c.b.o
-	if c.mu.ending {
-		if c.mu.sent {
-			return c.mu.lingerTo
-		}
-		return now.Add(o.WriteStall)
-	}
-	due := now.Add(24 * time.Hour)
-	earlier := func(t time.Time) {
-		if t.Before(due) {
-			due = t
-		}
-	}
-	if c.greets {
-		earlier(c.opened.Add(o.HandshakeTimeout))
-	}
-	if !c.tailAt.IsZero() {
-		earlier(c.tailAt.Add(o.RequestTimeout))
-	}
-	if c.mu.held {
-		earlier(c.tickAt)
-	} else if o.IdleTimeout > 0 {
-		earlier(c.active.Add(o.IdleTimeout))
-	}
-	if c.mu.paused&(1<<PauseBudget) != 0 {
-		earlier(now.Add(o.TickEvery))
-	}
-	return due
-}
-
-// deadlines does what is due; it was to wake at due.
-func (c *portConn) deadlines(due time.Time) bool {
-	now := time.Now()
-	if !due.IsZero() && now.After(due) {
-		c.b.n.lag.observe(now.Sub(due))
-	}
-	o := c.b.o
-	c.mu.Lock()
-	busy := c.busyLocked()
-	blocked := c.mu.paused&pausesStep != 0
-	held, ending := c.mu.held, c.mu.ending
-	over := c.mu.sent && !now.Before(c.mu.lingerTo)
-	if c.active.Before(c.mu.workedAt) {
-		c.active = c.mu.workedAt
-	}
-	starved := c.mu.paused&(1<<PauseBudget) != 0
-	c.mu.Unlock()
-	if blocked && !c.tailAt.IsZero() {
-		c.tailAt = now // it is we who keep the message from arriving
-	}
-	switch {
-	case over:
-		return false
-	case ending:
-	case c.greets && !now.Before(c.opened.Add(o.HandshakeTimeout)):
-		c.close(ReasonHandshake)
-	case !c.tailAt.IsZero() && !now.Before(c.tailAt.Add(o.RequestTimeout)):
-		if starved {
-			c.close(ReasonBudget)
-		} else {
-			c.close(ReasonRequestTimeout)
-		}
-	case held && !now.Before(c.tickAt):
-		c.tickAt = now.Add(o.KeepAlive)
-		c.guard("Tick", func() { c.p.Tick(c.conn()) })
-	case busy:
-		c.active = now
-	case !held && o.IdleTimeout > 0 && !now.Before(c.active.Add(o.IdleTimeout)):
-		c.close(ReasonIdle)
-	}
-	return true
 }
 
 // poke makes the reader look around.

@@ -88,7 +88,7 @@ func (c *portConn) send() {
 // sendAll writes p piece by piece, so that progress shows.
 func (c *portConn) sendAll(p []byte) {
 	for len(p) > 0 {
-		_ = c.nc.SetWriteDeadline(time.Now().Add(c.b.o.WriteStall))
+		_ = c.nc.SetWriteDeadline(portDue(time.Now(), c.b.o.WriteStall))
 		n, err := c.nc.Write(p[:min(len(p), portBufferMax)])
 		p = p[n:]
 		c.b.n.bytesOut.Add(int64(n))

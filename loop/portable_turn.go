@@ -1,12 +1,6 @@
 package loop
 
-import (
-	"errors"
-	"io"
-	"time"
-)
-
-func isEOF(err error) bool { return errors.Is(err, io.EOF) }
+import "time"
 
 // pausesStep are the pauses in which not even bytes already read are looked at,
 // since what would come of them has no room.
@@ -39,7 +33,8 @@ func (c *portConn) begin() bool {
 		c.consume(c.unread())
 		c.fresh = false
 	}
-	if c.mu.closed || c.mu.held || !c.fresh || c.unread() == 0 || c.mu.paused&pausesStep != 0 {
+	gone := c.eof && c.mu.scheduled // the protocol may want to know, without a byte to show
+	if c.mu.closed || c.mu.held || !c.fresh || c.unread() == 0 && !gone || c.mu.paused&pausesStep != 0 {
 		return false
 	}
 	c.mu.stepping, c.mu.released = true, false

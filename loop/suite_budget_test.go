@@ -85,12 +85,12 @@ func TestBudgetResumes(t *testing.T) {
 			}
 			return echoLine(t)
 		}
-		o := loop.Options{Budget: 256 << 10, QueueMax: 8 << 20, ReadBuffer: 16 << 10}
+		o := loop.Options{Budget: 1 << 20, QueueMax: 16 << 20, ReadBuffer: 16 << 10}
 		g, addr := newGroup(t, portable, o, p)
 		hog, other := dial(t, addr), dial(t, addr)
 		other.send("hello\n")
 		other.expect("hello\n")
-		const lines = 4000
+		const lines = 8000
 		work := "w" + strings.Repeat("x", 1000) + "\n"
 		go hog.send(strings.Repeat(work, lines))
 		until(t, "reading pauses", func() bool { return g.Stats().Pauses[loop.PauseBudget] > 0 })

@@ -23,13 +23,13 @@ func cpu(t testing.TB) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// used measures the process over windows in which nothing happens and returns
-// the least, since collections of garbage from the test's own preparation may
-// fall into some.
-func used(t testing.TB, enough time.Duration) time.Duration {
+// used measures the process over windows in which nothing happens, until one
+// is quiet enough, and returns the least: collections of garbage from the
+// test's own preparation may fall into some.
+func used(t testing.TB, windows int, enough time.Duration) time.Duration {
 	t.Helper()
 	least := quietWindow
-	for range 8 {
+	for range windows {
 		before := cpu(t)
 		time.Sleep(quietWindow) // the measurement itself
 		if least = min(least, cpu(t)-before); least < enough {
@@ -41,7 +41,7 @@ func used(t testing.TB, enough time.Duration) time.Duration {
 
 const quietWindow = 500 * time.Millisecond
 
-// A quietGroup is a group on two loops with default ticks, and what it uses when it
+// A quietGroup is a group with default ticks, and what it uses when it
 // is idle: the clocks of the loops and the runtime's own.
 type quietGroup struct {
 	*loop.Group
@@ -51,12 +51,12 @@ type quietGroup struct {
 
 func newQuietGroup(t *testing.T, o loop.Options, p loop.Protocol) *quietGroup {
 	t.Helper()
-	o.TickEvery, o.Loops = 100*time.Millisecond, 2
+	o.TickEvery = 100 * time.Millisecond
 	g, addr := newGroup(t, false, o, p)
 	if g.Stats().Backend != "epoll" {
 		t.Skip("no such promise for ", g.Stats().Backend)
 	}
-	return &quietGroup{g, addr, used(t, quietWindow/100)}
+	return &quietGroup{g, addr, used(t, 2, 0)}
 }
 
 // expectQuiet checks that what is there now uses less than 1 % of a core on
@@ -64,7 +64,7 @@ func newQuietGroup(t *testing.T, o loop.Options, p loop.Protocol) *quietGroup {
 func (g *quietGroup) expectQuiet(t testing.TB) {
 	t.Helper()
 	const allowed = quietWindow / 100
-	now := used(t, g.idle+allowed)
+	now := used(t, 10, g.idle+allowed)
 	percent := func(d time.Duration) float64 { return 100 * d.Seconds() / quietWindow.Seconds() }
 	t.Logf("processor time: %.2f %% of a core, idle %.2f %%", percent(now), percent(g.idle))
 	if now >= g.idle+allowed {

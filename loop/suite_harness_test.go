@@ -140,6 +140,9 @@ func newGroupAt(t testing.TB, portable bool, o loop.Options, addr string, p loop
 	if o.Logger == nil {
 		o.Logger = quiet()
 	}
+	if o.Loops == 0 {
+		o.Loops = testLoops
+	}
 	if o.TickEvery == 0 {
 		o.TickEvery = 5 * time.Millisecond
 	}
