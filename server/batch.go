@@ -133,7 +133,7 @@ func (b *batch) element(out, elem []byte, env *codec.Envelope) []byte {
 
 // appendElements appends lines as elements of an array.
 func appendElements(out, lines []byte) []byte {
-	for i, line := range bytes.Split(bytes.TrimRight(lines, "\n"), []byte{'\n'}) {
+	for i, line := range bytes.Split(bytes.TrimRight(lines, "\n"), newline) {
 		if i > 0 {
 			out = append(out, ',')
 		}

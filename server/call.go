@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/rookery-server/rookery/codec"
 	"github.com/rookery-server/rookery/internal/rpc"
@@ -25,8 +26,14 @@ var (
 	errInvalidParams = &codec.Error{Code: codec.CodeInvalidParams, Message: "Invalid params"}
 	errNoMethod      = &codec.Error{Code: codec.CodeMethodNotFound, Message: "Method not found"}
 	errBatched       = &codec.Error{Code: codec.CodeInvalidRequest, Message: "Invalid Request: must not be part of a batch"}
+	errGaveUp        = &codec.Error{Code: codeCancelled, Message: "Request cancelled"}
+	errStopping      = &codec.Error{Code: codec.CodeOverloaded, Message: "Server is stopping"}
 	errOverloaded    = &codec.Error{Code: codec.CodeOverloaded, Message: "Server overloaded"}
 )
+
+// codeCancelled is the code that the Language Server Protocol gives to requests
+// whose client cancelled them; JSON-RPC itself knows no cancellation.
+const codeCancelled = -32800
 
 // errPanicked stands for a panic that was logged and counted.
 var errPanicked = errors.New("server: handler panicked")
@@ -44,10 +51,12 @@ type Call struct {
 	params []byte
 
 	flight  rpc.Flight // registered while a request runs on a worker
-	ctx     callContext
 	replied bool
-	kept    bool // the context was given away: c is not used again
 	batched bool // the reply is an element of a batch: no newline behind it
+
+	mu   sync.Mutex  // guards the following fields: handlers may use goroutines
+	ctx  callContext // set when kept
+	kept bool        // the context was given away: c is not used again
 }
 
 // callContext is a context that knows its call.
@@ -100,6 +109,8 @@ func (c *Call) Decode(v any) error {
 // Context ends when the client cancels the request or goes away, and when the
 // server stops. Inline calls have the server's context only.
 func (c *Call) Context() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if !c.kept {
 		c.kept = true
 		c.ctx = callContext{c.s.base, c}
@@ -165,6 +176,10 @@ func wireError(err error) *codec.Error {
 		return e
 	case errors.Is(err, loop.ErrTooManyWaiting), errors.Is(err, rpc.ErrTooManyAsks):
 		return errOverloaded
+	case errors.Is(err, errCancelled):
+		return errGaveUp
+	case errors.Is(err, ErrClosed):
+		return errStopping
 	}
 	return errInternal
 }
@@ -201,6 +216,7 @@ func (c *Call) Ask(ctx context.Context, method string, params any) ([]byte, erro
 	defer c.Return()
 	var id [32]byte
 	line := codec.AppendRequest(nil, q.AppendID(id[:0]), method, raw)
+	c.s.metrics.pushed.Inc()
 	if err := c.conn.Write(append(line, '\n')); err != nil {
 		return nil, err
 	}

@@ -81,6 +81,11 @@ func (p *web) send(c loop.Conn, appendTo func(dst []byte, word uint64) []byte) {
 
 // Step implements loop.Protocol.
 func (p *web) Step(t *loop.Turn) loop.Verdict {
+	if t.EOF && t.Busy {
+		// As in net/http, a client that finishes before it has its response
+		// has lost interest; in the revision of 2026-07-28 it cancels so.
+		p.s.mcp.StreamClosed(mcp.StreamID(t.Conn.Handle()), 0)
+	}
 	if t.Conn.Word() == wordClosing {
 		t.N = len(t.In)
 		return loop.More
@@ -149,6 +154,9 @@ func (p *web) reply(t *loop.Turn, response []byte, last bool) loop.Verdict {
 	if last {
 		kind = recordLast
 	}
+	if !t.Busy {
+		p.s.metrics.responses.Inc()
+	}
 	switch {
 	case t.Busy:
 		t.Record = append(append(t.Record, byte(kind)), response...)
@@ -184,6 +192,7 @@ func (p *web) exchange(t *loop.Turn, e *exchange, msg []byte) loop.Verdict {
 		x.Out = t.Out
 		p.s.timeMCP(nil, func() { p.s.mcp.ServeHTTP(x) })
 		t.Out = x.Out
+		p.s.metrics.responses.Inc()
 		return p.served(t, x)
 	case where == mcp.OnLoop && unblocks(x):
 		// Somebody on a worker may wait for it, perhaps the very request that

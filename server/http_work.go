@@ -7,6 +7,7 @@ import (
 
 // Work implements loop.Protocol.
 func (p *web) Work(j *loop.Job) {
+	p.s.metrics.responses.Inc()
 	kind := recordKind(j.Record[0])
 	switch kind {
 	case recordReply, recordLast:

@@ -85,7 +85,7 @@ func (j *janitor) streams(r *session.Record) bool {
 // relieve gives memory back when the rule says so.
 func (j *janitor) relieve(now time.Time) {
 	st := j.s.group.Stats()
-	if !j.relief.due(now, st.Messages+st.Accepted+st.Attached, memprof.ReadHeap()) {
+	if !j.relief.due(now, st.Messages+st.Accepted, memprof.ReadHeap()) {
 		return
 	}
 	debug.FreeOSMemory()

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 
 	"github.com/rookery-server/rookery/codec"
@@ -28,6 +29,8 @@ func (p *lines) Open(c loop.Conn) { p.s.roster.add(c.Handle()) }
 // Closed implements loop.Protocol.
 func (p *lines) Closed(h loop.Handle, word uint64, _ loop.Reason) {
 	p.s.roster.remove(h)
+	p.s.cancels.Add(1)
+	defer p.s.cancels.Add(-1)
 	p.s.rpc.CancelScope(rpc.Scope(h), errClientGone)
 	p.s.mcp.ConnClosed(mcp.StreamID(h), word)
 }
@@ -38,9 +41,21 @@ func (p *lines) Tick(loop.Conn) {}
 // Drain implements loop.Protocol; JSON-RPC has no goodbye.
 func (p *lines) Drain(loop.Conn) {}
 
-// Step implements loop.Protocol. A last line without a newline counts when the
-// peer has finished behind it.
+// Step implements loop.Protocol.
 func (p *lines) Step(t *loop.Turn) loop.Verdict {
+	start := len(t.Out)
+	v := p.step(t)
+	if len(t.Out) > start {
+		p.s.metrics.replies.Add(bytes.Count(t.Out[start:], newline))
+	}
+	return v
+}
+
+var newline = []byte{'\n'}
+
+// step looks at one line. A last one without a newline counts when the peer has
+// finished behind it.
+func (p *lines) step(t *loop.Turn) loop.Verdict {
 	if t.Scan[0] == 0 {
 		t.N = leadingSpace(t.In)
 	}
@@ -92,7 +107,7 @@ func (p *lines) tooLong(t *loop.Turn) loop.Verdict {
 func (p *lines) malformed(t *loop.Turn, line []byte, env *codec.Envelope, e *codec.Error) loop.Verdict {
 	p.s.metrics.malformedLines.Inc()
 	t.Out = appendErrorLine(t.Out, env.ID.Of(line), e)
-	if t.EOF && t.N == len(t.In) && e.Code == codec.CodeParse {
+	if t.EOF && !t.Busy && t.N == len(t.In) && e.Code == codec.CodeParse {
 		t.Reason = loop.ReasonTruncated
 		return loop.End
 	}
@@ -204,6 +219,8 @@ func (p *lines) cancelled(t *loop.Turn, msg []byte, env *codec.Envelope) bool {
 	if !isCancellation(name) {
 		return false
 	}
+	p.s.cancels.Add(1)
+	defer p.s.cancels.Add(-1)
 	var params struct {
 		RequestID json.RawMessage `json:"requestId"`
 		ID        json.RawMessage `json:"id"`

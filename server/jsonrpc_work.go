@@ -1,6 +1,8 @@
 package server
 
 import (
+	"bytes"
+
 	"github.com/rookery-server/rookery/codec"
 	"github.com/rookery-server/rookery/loop"
 )
@@ -8,7 +10,10 @@ import (
 // Work implements loop.Protocol.
 func (p *lines) Work(j *loop.Job) {
 	w := p.s.startWork(j)
-	defer p.s.stopWork(w)
+	defer func() {
+		p.s.metrics.replies.Add(bytes.Count(w.out, newline))
+		p.s.stopWork(w)
+	}()
 	p.s.metrics.queueWait.observe(j.Wait)
 	if p.s.late(j.Wait) {
 		p.shed(w, j.Record)

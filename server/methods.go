@@ -70,7 +70,8 @@ func (r *methods) add(m *method) {
 //
 // f runs on a worker unless an option says otherwise; requests of one
 // connection run one after another. An error that f returns is answered: a
-// [*codec.Error] as it is, any other as -32603 without its text.
+// [*codec.Error] as it is; any other as -32800 when the client had cancelled the
+// request, else as -32603 without its text, which is logged.
 func (s *Server) HandleRaw(name string, f func(*Call) error, opts ...MethodOption) {
 	if name == "" || strings.HasPrefix(name, "rpc.") || f == nil {
 		panic(fmt.Sprintf("server: cannot register method %q", name))

@@ -43,6 +43,7 @@ func (s *Server) notify(c loop.Conn, method string, params any) error {
 	b := s.buffers.Get().(*buffer)
 	defer s.putBuffer(b)
 	b.b = append(codec.AppendNotification(b.b, method, raw), '\n')
+	s.metrics.pushed.Inc()
 	return c.Write(b.b)
 }
 
@@ -66,6 +67,7 @@ func (s *Server) Broadcast(method string, params any) (int, error) {
 		}
 		return true
 	})
+	s.metrics.pushed.Add(sent)
 	return sent, nil
 }
 

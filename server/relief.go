@@ -13,9 +13,9 @@ import (
 // heap holds more than reliefBytes and a tenth of what is live in garbage and
 // free pages, collect and return them now; at most once per reliefEvery.
 //
-// A forced collection costs processor time in proportion to the live heap
-// (4 ms for the 6 MB of 18,000 idle clients), which is why it is done in quiet
-// times only.
+// A forced collection costs processor time in proportion to the live heap,
+// 11 ms at 45 MB, which is why it is done in quiet times only. The bound on
+// waste is low because one megabyte is 58 bytes for each of 18,000 idle clients.
 type relief struct {
 	events int64     // at the last look
 	quiet  time.Time // since when; zero: not
@@ -24,8 +24,8 @@ type relief struct {
 
 const (
 	reliefQuiet  = 2 * time.Second
-	reliefEvery  = 10 * time.Second
-	reliefBytes  = 2 << 20
+	reliefEvery  = 5 * time.Second
+	reliefBytes  = 512 << 10
 	reliefEvents = 1000 // events a second that still count as quiet
 )
 

@@ -1,12 +1,14 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"time"
 
+	"github.com/rookery-server/rookery/codec"
 	"github.com/rookery-server/rookery/internal/rpc"
 	"github.com/rookery-server/rookery/loop"
 )
@@ -30,15 +32,17 @@ func (s *Server) call(conn loop.Conn, w *worker, out *[]byte, id, params []byte)
 func (s *Server) run(m *method, c *Call) {
 	began := time.Now()
 	if c.worker == nil {
-		c.finish(s.protect(m, c))
+		c.finish(s.judge(m, nil, s.protect(m, c)))
 		s.metrics.methodLoop.observe(time.Since(began))
 	} else {
 		s.rpc.Start(&c.flight, s.base, rpc.Scope(c.conn.Handle()), c.id)
-		c.finish(s.protect(m, c))
+		c.finish(s.judge(m, &c.flight, s.protect(m, c)))
 		c.flight.End()
 		s.metrics.methodWorker.observe(time.Since(began))
 	}
-	if !c.kept {
+	// A canceller takes a flight out of the table and cancels it afterwards, so
+	// while one is at work it may still hold ours: see cancels.
+	if !c.kept && s.cancels.Load() == 0 {
 		*c = Call{}
 		s.calls.Put(c)
 	}
@@ -55,18 +59,25 @@ func (s *Server) protect(m *method, c *Call) (err error) {
 	}()
 	err = m.run(c)
 	done = true
-	if err != nil {
-		s.failed(m, err)
-	}
 	return err
 }
 
-// failed counts an error of a handler and logs what the client will not see.
-func (s *Server) failed(m *method, err error) {
+// judge counts and logs an error of a handler and returns what to answer. That
+// a handler gave up because its context ended is not a failure of its own.
+func (s *Server) judge(m *method, ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	var e *codec.Error
+	if ctx != nil && ctx.Err() != nil && !errors.As(err, &e) && !errors.Is(err, errPanicked) {
+		s.log.Debug("method ended with its context", slog.String("method", m.name), slog.Any("error", err))
+		return context.Cause(ctx)
+	}
 	s.metrics.failures.Inc()
-	if wireError(err) == errInternal {
+	if wireError(err) == errInternal && !errors.Is(err, errPanicked) { // which is logged
 		s.log.Error("method failed", slog.String("method", m.name), slog.Any("error", err))
 	}
+	return err
 }
 
 func (s *Server) panicked(what string, value any) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/panjf2000/ants/v2"
@@ -50,6 +51,11 @@ type Server struct {
 
 	base   context.Context // parent of the contexts of all calls
 	cancel context.CancelCauseFunc
+
+	// cancels counts cancellations in progress. A call that ends meanwhile is
+	// left to the collector, because its flight may be in their hands; one that
+	// ends before or after them is not, and is used again.
+	cancels atomic.Int32
 
 	// Scratch objects, used between two verdicts or inside one job.
 	calls, workers, exchanges, buffers, rpcs sync.Pool

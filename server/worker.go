@@ -11,6 +11,7 @@ import (
 // own, because once the connection is released that of the job is not ours.
 // It serves one job at a time and is pooled between them.
 type worker struct {
+	s   *Server
 	job *loop.Job
 	out []byte // replies; owned by the job's goroutine
 
@@ -27,7 +28,7 @@ var _ mcp.Worker = (*worker)(nil)
 // startWork returns a worker for j; stopWork takes it back.
 func (s *Server) startWork(j *loop.Job) *worker {
 	w := s.workers.Get().(*worker)
-	w.job = j
+	w.s, w.job = s, j
 	return w
 }
 
@@ -44,13 +45,14 @@ func (s *Server) stopWork(w *worker) {
 	if cap(w.out) > keptBytesMax {
 		w.out = nil
 	}
-	w.job, w.away, w.released = nil, 0, false
+	w.s, w.job, w.away, w.released = nil, nil, 0, false
 	s.workers.Put(w)
 }
 
 // Flush implements mcp.Worker: it writes out behind the earlier replies of the
 // connection and returns it emptied.
 func (w *worker) Flush(out []byte) ([]byte, error) {
+	w.s.metrics.pushed.Inc()
 	if w.isReleased() {
 		return out[:0], w.job.Conn.Write(out)
 	}
