@@ -105,7 +105,7 @@ func RunCPU(ctx context.Context, o CPUOptions) (*CPUReport, error) {
 	return r, nil
 }
 
-var errNoBaseline = errors.New("bench: a comparison needs the baselines: give --baseline, built with: go -C bench/baseline build -o ../../bin/ .")
+var errNoBaseline = errors.New("bench: a comparison needs the baselines: build them with `make baseline`, or name them with --baseline")
 
 func (o *CPUOptions) check() error {
 	if len(o.Parts) == 0 {

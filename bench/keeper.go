@@ -27,8 +27,12 @@ func keep(ctx context.Context, argv []string, in io.Reader, out io.Writer, log *
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("bench: starting %s: %w", argv[0], err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	var status error // how; set before ended is closed
+	go func() {
+		defer close(ended)
+		status = cmd.Wait()
+	}()
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
@@ -38,8 +42,11 @@ func keep(ctx context.Context, argv []string, in io.Reader, out io.Writer, log *
 		return errors.Join(err, end(cmd, ended))
 	}
 	select {
-	case err := <-ended:
-		return fmt.Errorf("bench: %s ended by itself: %w", argv[0], errOr(err, errExitZero))
+	case <-ended:
+		if status == nil {
+			status = errExitZero
+		}
+		return fmt.Errorf("bench: %s ended by itself: %w", argv[0], status)
 	case <-gone:
 	case <-ctx.Done():
 	}
@@ -48,16 +55,8 @@ func keep(ctx context.Context, argv []string, in io.Reader, out io.Writer, log *
 
 var errExitZero = errors.New("exit status 0")
 
-func errOr(err, otherwise error) error {
-	if err != nil {
-		return err
-	}
-	return otherwise
-}
-
-// end stops cmd: SIGTERM, and SIGKILL when that is not enough. How cmd ends is
-// no error then.
-func end(cmd *exec.Cmd, ended <-chan error) error {
+// end stops cmd: SIGTERM, and SIGKILL when that is not enough.
+func end(cmd *exec.Cmd, ended <-chan struct{}) error {
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("bench: ending process %d: %w", cmd.Process.Pid, err)
 	}

@@ -145,11 +145,11 @@ func (o *MemOptions) subjects(r *MemReport) ([]*subject, error) {
 		list = append(list, &subject{program: rookeryProgram(o.Server, o.Args), kind: kind, counts: counts, runs: runs, full: true})
 	}
 	if o.Baseline == "" {
-		r.note("baselines are not measured: none given with --baseline (build them with: go -C bench/baseline build -o ../../bin/ .)")
+		r.note("baselines are not measured: build them with `make baseline`, or name them with --baseline")
 		return list, nil
 	}
 	if _, err := os.Stat(o.Baseline); err != nil {
-		return nil, fmt.Errorf("bench: baselines: %w; build them with: go -C bench/baseline build -o ../../bin/ .", err)
+		return nil, fmt.Errorf("bench: baselines: %w; build them with `make baseline`", err)
 	}
 	count := min(baselineCount, counts[len(counts)-1])
 	if o.Quick {

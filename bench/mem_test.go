@@ -60,7 +60,7 @@ func TestSubjects(t *testing.T) {
 	if want := []string{"rookery tcp", "rookery jsonrpc-session", "rookery mcp-stream", "rookery listen"}; err != nil || !slices.Equal(names(list), want) {
 		t.Errorf("without baselines: %v, %v", names(list), err)
 	}
-	if len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "go -C bench/baseline build") {
+	if len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "make baseline") {
 		t.Errorf("notes %v do not say how to get baselines", r.Notes)
 	}
 	o = MemOptions{Server: "rookery", Baseline: self(t)[0], Kinds: []Kind{Stream}, Runs: 5}

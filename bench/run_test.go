@@ -96,7 +96,7 @@ func TestMemCommandRefuses(t *testing.T) {
 		{"--counts=9,3", "must ascend"},
 		{"--counts=99999999", "ulimit -Hn"},
 		{"--budgets=nothing/there", "no such file"},
-		{"--baseline=nothing/there", "go -C bench/baseline build"},
+		{"--baseline=nothing/there", "make baseline"},
 		{"--server=nothing/there", "no such file"},
 		{"--serve-arg=--exit", "this server will not start"},
 		{"--serve-arg=--wrong", "does not echo"},
@@ -151,7 +151,7 @@ func TestCPUCommandRefuses(t *testing.T) {
 		want string
 	}{
 		{[]string{"sing"}, "invalid argument"},
-		{[]string{"echo", "--baseline=nothing/there"}, "go -C bench/baseline build"},
+		{[]string{"echo", "--baseline=nothing/there"}, "make baseline"},
 		{[]string{"tools-call", "--serve-arg=--one-shot", "--baseline=" + self(t)[0]}, "before its answer"},
 		{[]string{"conn-rate", "--serve-arg=--wrong"}, "does not echo"},
 		{[]string{"gc", "--serve-arg=--exit"}, "will not start"},
