@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,19 +65,16 @@ func (g *native) listen(addr string, p Protocol) (net.Addr, error) {
 // bind opens a listening socket through package net, which knows names, zones
 // and dual stacks, and takes the descriptor over.
 func bind(addr string, backlog int) (*listener, error) {
-	network, path := "tcp", ""
-	if p, ok := strings.CutPrefix(addr, "unix:"); ok {
-		network, addr, path = "unix", p, p
-		if err := removeStale(path); err != nil {
-			return nil, err
-		}
-	}
-	nl, err := net.Listen(network, addr)
+	nl, err := listenNet(addr)
 	if err != nil {
-		return nil, fmt.Errorf("loop: listen on %s: %w", addr, err)
+		return nil, err
 	}
 	defer nl.Close()
-	ln := &listener{addr: nl.Addr(), path: path}
+	ln := &listener{addr: nl.Addr()}
+	network, path := splitAddr(addr)
+	if network == "unix" {
+		ln.path = path
+	}
 	var f *os.File
 	switch nl := nl.(type) {
 	case *net.TCPListener:
@@ -121,19 +116,6 @@ func tune(fd int, network string, backlog int) error {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1),
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, keepAliveIdle),
 	)
-}
-
-// removeStale removes a socket file that nobody listens on any more.
-func removeStale(path string) error {
-	c, err := net.DialTimeout("unix", path, time.Second)
-	if err == nil {
-		c.Close()
-		return fmt.Errorf("loop: listen on %s: another process serves this socket", path)
-	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return os.Remove(path)
-	}
-	return nil
 }
 
 func (ln *listener) remove() {

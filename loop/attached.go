@@ -19,7 +19,8 @@ type attached struct {
 
 	queue     *buffer // records for the worker, each with a recordHeader
 	queueStop bool    // the loop paused reading because of the queue
-	afterWork bool    // the loop wants to hear when the worker is done
+	afterWork bool    // the loop wants to hear when all work is done
+	lent      int32   // jobs that released the connection and still run
 	out       *buffer // output held; out.b[outSent:] is to be sent
 	outSent   int
 	outSince  uint32 // tick of the last progress
@@ -28,7 +29,7 @@ type attached struct {
 }
 
 func (a *attached) idle() bool {
-	return !a.hasTail && a.queue == nil && a.out == nil && a.endReason == ReasonNone && !a.afterWork
+	return !a.hasTail && a.queue == nil && a.out == nil && a.endReason == ReasonNone && !a.afterWork && a.lent == 0
 }
 
 // outHeld returns the number of bytes that wait to be sent.

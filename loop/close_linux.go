@@ -73,7 +73,7 @@ func (l *eloop) drainOne(i int, s *slot) {
 	s.mode |= modeDrain
 	v := s.state.Load()
 	switch {
-	case v&stateScheduled != 0:
+	case v&stateWorking != 0:
 		l.noteAfterWork(i, s)
 	case v&stateEnding != 0:
 		l.tryEnd(i, s)

@@ -98,9 +98,9 @@ func (l *eloop) deadlines(i int, s *slot) (Reason, uint32) {
 		return l.endReason(s), 0
 	case s.mode&modeHeld != 0:
 		next = now + l.g.ticks(l.g.o.KeepAlive)
-	case s.mode&(modeFresh|modeCheck) == modeFresh && v&stateScheduled == 0:
+	case s.mode&(modeFresh|modeCheck) == modeFresh && v&stateWorking == 0:
 		return ReasonHandshake, 0
-	case s.mode&(modeTail|modeOut|modeCheck) == 0 && v&(stateScheduled|stateOut) == 0:
+	case s.mode&(modeTail|modeOut|modeCheck) == 0 && v&(stateWorking|stateOut) == 0:
 		return ReasonIdle, 0
 	}
 	if s.busy.Load() == 0 || !s.lock(stateGen(v), stateClosing, l.lot(i)) {

@@ -33,11 +33,12 @@ type native struct {
 	draining atomic.Bool
 	empty    chan struct{} // closed when draining and open is 0
 	emptied  sync.Once
+	done     chan struct{} // closed when the last handler has ended after stop
 	startAt  time.Time
 }
 
 func newNative(o *Options) (groupBackend, error) {
-	g := &native{o: o, born: time.Now(), empty: make(chan struct{})}
+	g := &native{o: o, born: time.Now(), empty: make(chan struct{}), done: make(chan struct{})}
 	g.mem.max = o.Budget
 	g.idleTicks = g.ticks(o.IdleTimeout)
 	g.listeners.Store(new([]*listener))
@@ -200,42 +201,39 @@ func (g *native) kill() {
 	_ = g.stop(context.Background())
 }
 
-// stop closes all connections, waits for the workers until ctx ends, and frees
-// the loops.
+// stop closes all connections and frees the loops, once, and waits for the
+// workers until ctx ends.
 func (g *native) stop(ctx context.Context) error {
 	g.mu.Lock()
-	if g.stopped {
-		g.mu.Unlock()
-		return nil
-	}
+	first, started := !g.stopped, g.started
 	g.stopped = true
-	started := g.started
 	g.mu.Unlock()
-	for _, l := range g.loops {
-		l.halt(started)
-	}
-	done := make(chan struct{})
-	go func() { // ends with the last handler
-		g.disp.stop()
-		close(done)
-	}()
-	var err error
-	select {
-	case <-done:
-	case <-ctx.Done():
-		select {
-		case <-done:
-		default:
-			err = fmt.Errorf("loop: handlers still run: %w", context.Cause(ctx))
+	if first {
+		for _, l := range g.loops {
+			l.halt(started)
 		}
+		go func() { // ends with the last handler
+			defer close(g.done)
+			g.disp.stop()
+			for _, l := range g.loops {
+				l.shut()
+			}
+			for _, ln := range *g.listeners.Load() {
+				ln.remove()
+			}
+		}()
 	}
-	for _, l := range g.loops {
-		l.shut()
+	select {
+	case <-g.done:
+		return nil
+	case <-ctx.Done():
 	}
-	for _, ln := range *g.listeners.Load() {
-		ln.remove()
+	select {
+	case <-g.done:
+		return nil
+	default:
+		return fmt.Errorf("loop: handlers still run: %w", context.Cause(ctx))
 	}
-	return err
 }
 
 // checkEmpty ends shutdown's wait when the last connection has closed.

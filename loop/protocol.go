@@ -14,6 +14,10 @@ type Protocol interface {
 
 	// Step looks at the first message in t.In and says what becomes of it.
 	// It is called again while bytes remain and the verdict is Next or Work.
+	// It is also called, perhaps with no bytes at all, when the peer has
+	// finished while a worker still has messages of the connection (t.EOF and
+	// t.Busy): a protocol for which that means that the peer has gone answers
+	// Abort, others More.
 	Step(t *Turn) Verdict
 
 	// Work handles one record that Step queued. It runs on a worker and may
@@ -92,9 +96,9 @@ type Job struct {
 	// Record is what Step appended; it is valid until Work returns.
 	Record []byte
 	// Out takes replies: append to it. They are written after Work returns,
-	// possibly together with those of the connection's next records. Do not
-	// mix with Conn.Write from inside Work unless order does not matter;
-	// Flush writes them earlier.
+	// before the connection's next record is begun, so that no reply waits for
+	// a slow handler behind it. Do not mix with Conn.Write from inside Work
+	// unless order does not matter; Flush writes them earlier.
 	Out []byte
 	// Wait is the time the record spent in the queue.
 	Wait time.Duration
@@ -114,9 +118,9 @@ type worker interface {
 // Leave takes the job out of the count of running workers because its handler
 // is going to wait (for a client's answer, an acknowledgement, another node),
 // so that any number of waiting calls up to Options.WaitingMax never keeps
-// work from being done. With release, later records of the same connection may
-// run meanwhile; replies then must go through Conn.Write, and Out is written
-// out before Leave returns. It returns ErrTooManyWaiting at the bound; the
+// work from being done. Out is written before Leave returns. With release,
+// later records of the same connection may run meanwhile, and replies must go
+// through Conn.Write. It returns ErrTooManyWaiting at the bound; the
 // handler should then answer "overloaded" instead of waiting.
 func (j *Job) Leave(release bool) error { return j.worker.leave(j, release) }
 

@@ -206,13 +206,15 @@ func (l *eloop) steps(i int, s *slot, data []byte) []byte {
 		l.scan = l.table.get(s).scan
 	}
 	p := l.g.protocol(s)
-	more := true
-	for more && len(data) > 0 {
+	gone := t.EOF && s.state.Load()&stateScheduled != 0 // worth a Step even without bytes
+	queued := false                                     // records of this turn, not yet submitted
+	for more := true; more && (len(data) > 0 || gone) && s.state.Load()&(stateClosing|stateEnding) == 0; gone = false {
 		t.In, t.N, t.Record, t.Reason = data, 0, t.Record[:0], ReasonNone
-		t.Busy = s.state.Load()&stateScheduled != 0
+		t.Busy = queued || s.state.Load()&stateScheduled != 0
 		t.Overloaded = l.g.mem.over()
 		v := p.Step(t)
 		data = data[min(max(t.N, 0), len(data)):]
+		queued = queued || v == Work
 		more = l.verdict(i, s, v)
 		if s.mode&modeOpen == 0 {
 			return nil
@@ -343,7 +345,7 @@ func (l *eloop) atEOF(i int, s *slot) {
 		l.teardown(i, s, ReasonPeerClosed)
 	case s.pauses != 0 && s.mode&modeTail != 0:
 		// messages that were not looked at yet; resume comes back here
-	case v&stateScheduled != 0:
+	case v&stateWorking != 0:
 		l.noteAfterWork(i, s)
 	case v&stateOut != 0:
 		// flushHeld comes back here

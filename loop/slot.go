@@ -52,6 +52,8 @@ const (
 	stateEnding    = uint64(1 << 19) // no new writes; closes when held output has left
 	stateScheduled = uint64(1 << 20) // set by the loop; a worker has it or is about to
 	stateOut       = uint64(1 << 21) // output is held
+	stateLent      = uint64(1 << 22) // jobs that released the connection still run
+	stateWorking   = stateScheduled | stateLent
 	stateGenShift  = 32
 )
 

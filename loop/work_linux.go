@@ -99,7 +99,7 @@ func (l *eloop) noteAfterWork(i int, s *slot) {
 	if !s.lock(stateGen(s.state.Load()), stateClosing, l.lot(i)) {
 		return
 	}
-	busy := s.state.Load()&stateScheduled != 0
+	busy := s.state.Load()&stateWorking != 0
 	if busy {
 		l.table.attach(s).afterWork = true
 	}
@@ -137,10 +137,6 @@ var hands = sync.Pool{New: func() any { return new(hand) }}
 // handKeep bounds the reply buffer that a hand keeps from job to job.
 const handKeep = 64 << 10
 
-// coalesceFor is how long replies wait for those of the connection's next
-// records before they are written.
-const coalesceFor = 100 * time.Microsecond
-
 // work is what the dispatcher calls: it takes the connection's records, runs
 // them in order, and again until there are none.
 func (g *native) work(h Handle) {
@@ -150,6 +146,9 @@ func (g *native) work(h Handle) {
 	*w = hand{l: l, s: s, h: h}
 	w.job = Job{Conn: Conn{g, h}, Out: out[:0], worker: w}
 	for w.take() && w.records() {
+	}
+	if w.released {
+		w.giveBack()
 	}
 	g.mem.put(w.queue)
 	if cap(w.job.Out) > handKeep {
@@ -186,10 +185,28 @@ func (w *hand) take() bool {
 // letGo unschedules the connection. The caller holds the slot's lock.
 func (w *hand) letGo(a *attached) {
 	w.s.state.And(^stateScheduled)
-	if a == nil {
+	if a != nil {
+		w.settle(a)
+	}
+}
+
+// giveBack counts out a job that had released the connection.
+func (w *hand) giveBack() {
+	if !w.s.lock(w.h.gen(), stateClosing, w.l.lot(w.h.index())) {
 		return
 	}
-	if a.afterWork {
+	a := w.l.table.get(w.s)
+	if a.lent--; a.lent == 0 {
+		w.s.state.And(^stateLent)
+	}
+	w.settle(a)
+	w.l.unlock(w.h.index(), w.s)
+}
+
+// settle tells the loop if the work that it wants to see done is done, and
+// detaches what is idle. The caller holds the slot's lock.
+func (w *hand) settle(a *attached) {
+	if a.afterWork && w.s.state.Load()&stateWorking == 0 {
 		a.afterWork = false
 		w.l.post(w.h.index(), w.s, reqAfterWork)
 	}
@@ -203,24 +220,16 @@ func (w *hand) letGo(a *attached) {
 func (w *hand) records() bool {
 	j, l := &w.job, w.l
 	p := l.g.protocol(w.s)
-	var flushed time.Duration
 	for len(w.rest) > 0 {
 		var at time.Duration
 		j.Record, at, w.rest = firstRecord(w.rest)
-		now := l.clock()
-		j.Wait = now - at
-		if len(j.Out) > 0 && (len(j.Out) >= flushAt || now-flushed > coalesceFor) {
-			_ = j.Flush() // a closed connection has said so to its protocol
-		}
-		if len(j.Out) == 0 {
-			flushed = now
-		}
+		j.Wait = l.clock() - at
 		w.one(p)
+		_ = j.Flush() // a closed connection has said so to its protocol
 		if w.released || j.End || w.gone() {
 			break
 		}
 	}
-	_ = j.Flush()
 	if j.End {
 		j.Conn.End(j.Reason)
 		return false
@@ -260,8 +269,8 @@ func (w *hand) leave(j *Job, release bool) error {
 		}
 		w.left = true
 	}
+	_ = j.Flush() // what the handler waits for may depend on it
 	if release && !w.released {
-		_ = j.Flush()
 		w.release()
 	}
 	return nil
@@ -284,6 +293,8 @@ func (w *hand) release() {
 		return
 	}
 	a := l.table.attach(s)
+	a.lent++
+	s.state.Or(stateLent)
 	if len(w.rest) > 0 {
 		q := l.g.mem.add(nil, w.rest)
 		if a.queue != nil {
