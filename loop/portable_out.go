@@ -153,8 +153,10 @@ func (c *portConn) sentLocked() {
 	if c.mu.closed {
 		return
 	}
-	if s, ok := c.nc.(interface{ CloseWrite() error }); ok {
-		_ = s.CloseWrite()
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		c.closeLocked(c.mu.reason)
+		return
 	}
 	c.mu.sent = true
 	c.mu.lingerTo = time.Now().Add(portLinger)
