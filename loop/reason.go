@@ -4,21 +4,21 @@ package loop
 type Reason uint8
 
 const (
-	ReasonNone           Reason = iota
-	ReasonPeerClosed            // the peer finished and nothing was left to do
-	ReasonPeerReset             // reset, or an error of the socket
-	ReasonDone                  // the protocol ended it in the ordinary way
-	ReasonProtocol              // malformed or forbidden input
-	ReasonTooLarge              // a message beyond its limit
-	ReasonTruncated             // the peer finished in the middle of a message
-	ReasonHandshake             // no complete message within HandshakeTimeout
-	ReasonIdle                  // silent for IdleTimeout
-	ReasonRequestTimeout        // a message took longer than RequestTimeout to arrive
-	ReasonSlow                  // held output reached OutMax or made no progress for WriteStall
-	ReasonBudget                // the process-wide byte budget was used up
-	ReasonPanic                 // a protocol method panicked on the loop
-	ReasonShutdown              // the group stopped
-	ReasonApplication           // the application asked for it
+	ReasonNone           Reason = iota // not closed
+	ReasonPeerClosed                   // the peer finished and nothing was left to do
+	ReasonPeerReset                    // reset, or an error of the socket
+	ReasonDone                         // the protocol ended it in the ordinary way
+	ReasonProtocol                     // malformed or forbidden input
+	ReasonTooLarge                     // a message beyond its limit
+	ReasonTruncated                    // the peer finished in the middle of a message
+	ReasonHandshake                    // no complete message within HandshakeTimeout
+	ReasonIdle                         // silent for IdleTimeout
+	ReasonRequestTimeout               // a message took longer than RequestTimeout to arrive
+	ReasonSlow                         // held output reached OutMax or made no progress for WriteStall
+	ReasonBudget                       // the process-wide byte budget was used up
+	ReasonPanic                        // a protocol method panicked on the loop
+	ReasonShutdown                     // the group stopped
+	ReasonApplication                  // the application asked for it
 	reasonCount
 )
 
