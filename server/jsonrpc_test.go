@@ -34,6 +34,83 @@ func testMethods(s *Server) {
 	Handle(s, "who", func(ctx context.Context, _ struct{}) (bool, error) { return CallFrom(ctx).Conn() != 0, nil }, Inline())
 }
 
+func TestRegisteringMistakes(t *testing.T) {
+	s := offline(t)
+	ok := func(*Call) error { return nil }
+	for _, tt := range []struct {
+		name     string
+		register func()
+	}{
+		{"no name", func() { s.HandleRaw("", ok) }},
+		{"reserved name", func() { s.HandleRaw("rpc.discover", ok) }},
+		{"no function", func() { s.HandleRaw("x", nil) }},
+		{"no typed function", func() { Handle[int, int](s, "x", nil) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Error("accepted")
+				}
+			}()
+			tt.register()
+		})
+	}
+}
+
+// TestReplaceWhileServing: methods change under a running server; a queued
+// request is run by the method that it was sent to.
+func TestReplaceWhileServing(t *testing.T) {
+	s := offline(t)
+	p := newLines(s)
+	step := func() []byte {
+		turn := loop.Turn{In: echoLine("echo.worker"), Scan: new([2]uint64)}
+		if v := p.Step(&turn); v != loop.Work {
+			t.Fatalf("verdict %d", v)
+		}
+		return turn.Record
+	}
+	before := step()
+	s.HandleRaw("echo.worker", func(c *Call) error { return c.Reply(string(c.ID())) })
+	if got := work(p, before); !strings.Contains(string(got), "hello") {
+		t.Errorf("queued before: %s", got)
+	}
+	if got := work(p, step()); !strings.Contains(string(got), `"result":"12345"`) {
+		t.Errorf("queued after: %s", got)
+	}
+}
+
+// TestMethodsHideThoseOfMCP on the TCP listener.
+func TestMethodsHideThoseOfMCP(t *testing.T) {
+	s := offline(t)
+	in := []byte(`{"jsonrpc":"2.0","id":1,"method":"ping"}` + "\n")
+	if got := feed(t, newLines(s), in, false); !strings.Contains(string(got), `"result":{}`) {
+		t.Errorf("MCP: %s", got)
+	}
+	s.HandleRaw("ping", func(c *Call) error { return c.Reply("mine") })
+	if got := feed(t, newLines(s), in, false); !strings.Contains(string(got), `"result":"mine"`) {
+		t.Errorf("mine: %s", got)
+	}
+}
+
+// own is a type whose decoding fails with a text of its own.
+type own struct{}
+
+func (own) UnmarshalJSON([]byte) error { return errors.New("secret text") }
+
+func TestRepliesThatCannotBe(t *testing.T) {
+	s := offline(t)
+	Handle(s, "unencodable", func(context.Context, struct{}) (func(), error) { return func() {}, nil })
+	Handle(s, "own", func(context.Context, own) (int, error) { return 1, nil })
+	for _, tt := range []struct{ in, want string }{
+		{`{"jsonrpc":"2.0","id":1,"method":"unencodable"}`, internal},
+		{`{"jsonrpc":"2.0","id":1,"method":"own","params":{}}`, `{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"Invalid params"}}`},
+	} {
+		if got := string(feed(t, newLines(s), []byte(tt.in+"\n"), false)); got != tt.want+"\n" {
+			t.Errorf("%s: %s", tt.in, got)
+		}
+	}
+}
+
 const (
 	internal = `{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"Internal error"}}`
 	deep     = 100

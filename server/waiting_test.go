@@ -61,6 +61,7 @@ func TestAnswerArrivesOnTheConnectionThatWaits(t *testing.T) {
 	tests := []struct{ name, answer, want string }{
 		{"result", `{"jsonrpc":"2.0","id":%q,"result":{"name":"x"}}`, `{"jsonrpc":"2.0","id":1,"result":{"name":"x"}}`},
 		{"error", `{"jsonrpc":"2.0","id":%q,"error":{"code":4,"message":"none","data":[1]}}`, `{"jsonrpc":"2.0","id":1,"error":{"code":4,"message":"none","data":[1]}}`},
+		{"malformed error", `{"jsonrpc":"2.0","id":%q,"error":{"code":"x"}}`, `{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"malformed error object"}}`},
 		{"in a batch", `[{"jsonrpc":"2.0","id":%q,"result":[]}]`, `{"jsonrpc":"2.0","id":1,"result":[]}`},
 	}
 	eachBackend(t, func(t *testing.T, o Options) {
@@ -187,6 +188,52 @@ func TestCallEndsWithItsClient(t *testing.T) {
 			}
 		}
 		eventually(t, "nothing in flight", func() bool { st := s.Stats(); return st.InFlight == 0 && st.Asks == 0 })
+	})
+}
+
+// TestAskRefuses: questions that cannot be asked or are never answered.
+func TestAskRefuses(t *testing.T) {
+	eachBackend(t, func(t *testing.T, o Options) {
+		o.AsksMax, o.AskTimeout = 1, 20*time.Millisecond
+		s := startServer(t, o, func(s *Server) {
+			ask := func(params any) func(c *Call) error {
+				return func(c *Call) error {
+					_, err := c.Ask(c.Context(), "q", params)
+					return c.Reply(fmt.Sprint(err))
+				}
+			}
+			s.HandleRaw("scalar", ask(1))
+			s.HandleRaw("loop", ask(nil), Inline())
+			s.HandleRaw("silence", ask(nil))
+			s.HandleRaw("two", func(c *Call) error {
+				first, err := s.rpc.Ask(1)
+				if err != nil {
+					return err
+				}
+				defer first.Abandon()
+				_, err = c.Ask(c.Context(), "q", nil)
+				return err
+			})
+		})
+		p := dial(t, s.TCPAddr())
+		for _, tt := range []struct{ method, want string }{
+			{"scalar", fmt.Sprintf(`"result":%q`, ErrParams)},
+			{"loop", fmt.Sprintf(`"result":%q`, ErrOnLoop)},
+			{"two", `"code":-32000`},
+		} {
+			if got := p.ask(`{"jsonrpc":"2.0","id":1,"method":"` + tt.method + `"}`); !strings.Contains(got, tt.want) {
+				t.Errorf("%s: %s", tt.method, got)
+			}
+		}
+		p.send(`{"jsonrpc":"2.0","id":1,"method":"silence"}` + "\n")
+		q := p.question()
+		if got := p.line(); !strings.Contains(got, context.DeadlineExceeded.Error()) {
+			t.Errorf("silence: %s", got)
+		}
+		p.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%q,"result":1}`+"\n", q.ID))
+		if got := p.ask(`{"jsonrpc":"2.0","id":1,"method":"scalar"}`); !strings.Contains(got, `"id":1`) {
+			t.Errorf("after a late answer: %s", got)
+		}
 	})
 }
 
