@@ -7,8 +7,8 @@ import (
 
 const (
 	// NamesDefault and NameBytesDefault bound an Interner unless told otherwise.
-	NamesDefault     = 4096
-	NameBytesDefault = 256 << 10
+	NamesDefault     = 4096 // names
+	NameBytesDefault = 256 << 10 // total length of the names
 
 	// NameMax is the longest name an Interner keeps, in bytes.
 	NameMax = 256
