@@ -7,7 +7,7 @@ import (
 
 const (
 	// NamesDefault and NameBytesDefault bound an Interner unless told otherwise.
-	NamesDefault     = 4096 // names
+	NamesDefault     = 4096      // names
 	NameBytesDefault = 256 << 10 // total length of the names
 
 	// NameMax is the longest name an Interner keeps, in bytes.
