@@ -24,7 +24,7 @@ func ExampleParseRequest() {
 		for {
 			n, wants100, err := codec.ParseRequest(in, &scan, nil, &req)
 			if err != nil {
-				out = err.AppendResponse(out)
+				fmt.Printf("%s", err.AppendResponse(out))
 				return
 			}
 			if wants100 {

@@ -149,7 +149,8 @@ const hostMax = 255
 // and a check of the host for a list of allowed ones (against DNS rebinding)
 // has less to be fooled by.
 func validHost(h []byte) bool {
-	name, port, ok := h, []byte(nil), true
+	var port []byte
+	ok := true
 	if len(h) > 0 && h[0] == '[' {
 		end := bytes.IndexByte(h, ']')
 		if end < 0 || !validIPv6(h[1:end]) {
@@ -160,7 +161,8 @@ func validHost(h []byte) bool {
 			port = port[1:]
 		}
 	} else {
-		name, port, _ = bytes.Cut(h, []byte{':'})
+		name, rest, _ := bytes.Cut(h, []byte{':'})
+		port = rest
 		ok = len(name) > 0 && len(name) <= hostMax && allOf(name, classHost)
 	}
 	return ok && len(port) <= 5 && allOf(port, classDigit)

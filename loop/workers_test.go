@@ -214,8 +214,7 @@ func TestDispatcherSpace(t *testing.T) {
 	gate := make(chan struct{})
 	began := make(chan struct{}, 16)
 	var told []int
-	var d *dispatcher
-	d = newDispatcher(&Options{Loops: 1, Workers: 1, RingSize: 4}, func(Handle) { began <- struct{}{}; <-gate })
+	d := newDispatcher(&Options{Loops: 1, Workers: 1, RingSize: 4}, func(Handle) { began <- struct{}{}; <-gate })
 	d.onSpace = func(int) { told = append(told, d.depth()) }
 	d.submit(makeHandle(0, 0, 1))
 	<-began // the ring is empty again, the only worker busy

@@ -101,7 +101,7 @@ func (s *Server) serveStranger(x *Exchange, body []byte, sse bool) {
 func (s *Server) serveRequest(x *Exchange, body []byte, ref uint64, sess Session, sse bool) {
 	c := s.newCall(x, body, sse)
 	c.of(ref, sess)
-	s.serve(c, x.Env.MethodName(body))
+	_ = s.serve(c, x.Env.MethodName(body)) // the error stands in the response
 	x.finishReply(c, 200, "")
 	s.putBuffer(c.reply)
 }
@@ -159,7 +159,7 @@ func (s *Server) serveInBatch(x *Exchange, msg []byte, env *codec.Envelope, ref 
 		c := &Call{s: s, id: env.ID.Of(msg), params: paramsOf(msg, env), stream: x.Stream, reply: out}
 		c.sink = sink{host: s.o.Host, worker: x.Worker, http: x}
 		c.of(ref, sess)
-		s.serve(c, name)
+		_ = s.serve(c, name) // the error stands in the response
 	case codec.KindNotification:
 		s.notified(ref, name, paramsOf(msg, env))
 	default:

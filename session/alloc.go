@@ -13,7 +13,7 @@ type idSource struct {
 func (s *idSource) next() (id ID) {
 	for id == (ID{}) {
 		if s.unread == 0 {
-			s.read(s.buffer[:])
+			_, _ = s.read(s.buffer[:])
 			s.unread = len(s.buffer)
 		}
 		from := s.buffer[len(s.buffer)-s.unread:][:len(id)]

@@ -81,7 +81,7 @@ func write(t *testing.T, m *Map, k Key, h *history, kind int) {
 		return
 	}
 	h.started.Store(n)
-	ok := true
+	var ok bool
 	switch {
 	case n%2 == 1 && kind == 1:
 		ok = m.Insert(k, n)

@@ -7,7 +7,10 @@ import (
 )
 
 // task has the size of what a loop hands to a worker.
-type task struct{ conn, span, kind uint64 }
+type task struct {
+	conn uint64
+	_    [2]uint64
+}
 
 // BenchmarkPushPop is one goroutine alone: the cost without contention.
 func BenchmarkPushPop(b *testing.B) {
