@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -28,7 +29,18 @@ type fake struct {
 	oneShot   bool // close after a reply
 	brief     bool // end streams at once
 	noSession bool
+	farewell  bool // announce the end of the connection with each answer to a POST
+	// turn changes the behaviour of a running server.
+	turn atomic.Int32
 }
+
+// What a fake turns to.
+const (
+	turnWrong = iota + 1 // answer with something else
+	turnClose            // close instead of an answer
+	turnReset            // reset the connection instead of an answer
+	turnTwice            // answer twice
+)
 
 func fakeServeCommand() *cobra.Command {
 	var tcp, web, admin string
@@ -113,12 +125,31 @@ func (f *fake) lines(c net.Conn) {
 		if !f.raw {
 			reply = f.answer(line)
 		}
+		if reply, err = f.turned(c, reply); err != nil {
+			return
+		}
 		if f.mute || reply == nil {
 			continue
 		}
 		if _, err := c.Write(reply); err != nil || f.oneShot {
 			return
 		}
+	}
+}
+
+var errTurned = errors.New("the fake turned")
+
+// turned returns what f sends instead of reply, now that it may have turned.
+func (f *fake) turned(c net.Conn, reply []byte) ([]byte, error) {
+	switch f.turn.Load() {
+	case turnClose:
+		return nil, errTurned
+	case turnReset:
+		return nil, errors.Join(errTurned, c.(*net.TCPConn).SetLinger(0))
+	case turnTwice:
+		return append(reply, reply...), nil
+	default:
+		return reply, nil
 	}
 }
 
@@ -146,7 +177,7 @@ func (f *fake) answer(message []byte) []byte {
 		}
 		result = fmt.Sprintf(`{"content":[{"type":"text","text":%q}]}`, p.Arguments.Text)
 	}
-	if f.wrong {
+	if f.wrong || f.turn.Load() == turnWrong {
 		result = `["something else"]`
 	}
 	return fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"result":%s}`+"\n", m.ID, result)
@@ -176,7 +207,19 @@ func (f *fake) mcp() http.Handler {
 
 func (f *fake) post(w http.ResponseWriter, body []byte) {
 	reply := f.answer(body)
-	if f.oneShot {
+	if f.turn.Load() > turnWrong {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer func() { _ = c.Close() }()
+		wire := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(reply), reply)
+		if wire, err = f.turned(c, wire); err == nil {
+			_, _ = c.Write(wire)
+		}
+		return
+	}
+	if f.oneShot || f.farewell {
 		w.Header().Set("Connection", "close")
 	}
 	if reply == nil {

@@ -2,6 +2,8 @@ package bench
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -202,5 +204,59 @@ func TestFleetLosesClients(t *testing.T) {
 func TestFleetRefusesIPv6(t *testing.T) {
 	if _, err := newFleet(Target{Addr: netip.MustParseAddrPort("[::1]:80")}); err == nil {
 		t.Error("no error for an address that cannot be measured")
+	}
+}
+
+// keeper of what it hears until the server closes.
+type collector struct {
+	heard int
+	ended error
+}
+
+func (h *collector) connected(k *conn) error {
+	k.send(make([]byte, sendSize/2))
+	k.send(make([]byte, sendSize/2))
+	return nil
+}
+
+func (h *collector) received(_ *conn, in []byte) (int, error) {
+	h.heard += len(in)
+	return len(in), nil
+}
+
+func (h *collector) closed(_ *conn, why error) error {
+	h.ended = why
+	return nil
+}
+
+const sendSize = 16 << 20
+
+// TestConnKeepsWhatTheKernelRefuses sends more than socket buffers hold to a
+// server that echoes it all and closes: nothing is lost on either way.
+func TestConnKeepsWhatTheKernelRefuses(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer func() { _ = c.Close() }()
+		_, _ = io.CopyN(c, c, sendSize)
+	}()
+	f, ctx := testFleet(t, Target{Addr: netip.MustParseAddrPort(l.Addr().String())})
+	h := &collector{}
+	k, err := f.client.open(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.rest(ctx, func() bool { return h.ended != nil }); err != nil {
+		t.Fatal(err)
+	}
+	if h.heard != sendSize || !errors.Is(h.ended, io.EOF) || f.holds(k) {
+		t.Errorf("heard %d of %d bytes, then %v", h.heard, sendSize, h.ended)
 	}
 }

@@ -169,3 +169,29 @@ func FuzzResponse(f *testing.F) {
 		}
 	})
 }
+
+// TestLoadDoesNotAllocate: what checks a reply costs the client no garbage, so
+// that its collector does not disturb what it measures.
+func TestLoadDoesNotAllocate(t *testing.T) {
+	wire := []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 42\r\n\r\n" +
+		`{"jsonrpc":"2.0","id":1000000,"result":[]}`)
+	var r response
+	var same template
+	verified := func([]byte, int, string) error { return nil }
+	allocs := testing.AllocsPerRun(100, func() {
+		r.reset()
+		if n, err := r.feed(wire); n != len(wire) || err != nil || !r.done {
+			t.Fatal(n, err)
+		}
+		message, err := r.message()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := same.check(message, firstHTTPID, "", verified); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations a reply", allocs)
+	}
+}

@@ -50,7 +50,7 @@ type Report struct {
 // them. The Report is complete but for Resident when the error is not nil
 // (systems without /proc): its Unaccounted row is then meaningless.
 //
-// It allocates a few kilobytes and takes some tens of microseconds.
+// It allocates about 10 KB and takes about 50 µs (BenchmarkTake).
 func Take(clients int64, own ...Component) (Report, error) {
 	resident, err := ReadMemory(os.Getpid())
 	r := Report{
