@@ -138,12 +138,11 @@ func (c *client) run(ctx context.Context, step func() (wait time.Duration, done 
 		if err != nil || done {
 			return err
 		}
-		millis := int(min(max(wait, 0), tick) / time.Millisecond)
-		n, err := unix.EpollWait(c.epoll, c.events[:], millis)
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return os.NewSyscallError("epoll_wait", err)
+		n, err := c.wait(min(max(wait, 0), tick))
+		if err != nil {
+			return err
 		}
-		for i := range max(n, 0) {
+		for i := range n {
 			e := &c.events[i]
 			k := c.conns[e.Fd]
 			if k == nil || int32(k.number) != e.Pad {
@@ -154,6 +153,25 @@ func (c *client) run(ctx context.Context, step func() (wait time.Duration, done 
 			}
 		}
 	}
+}
+
+// wait fills c.events and returns how many there are, none when wait has passed.
+func (c *client) wait(wait time.Duration) (int, error) {
+	if 0 < wait && wait < time.Millisecond {
+		// epoll_wait counts milliseconds; zero of them would spin, and take
+		// the processor from the server that is measured.
+		set := []unix.PollFd{{Fd: int32(c.epoll), Events: unix.POLLIN}}
+		t := unix.NsecToTimespec(int64(wait))
+		if _, err := unix.Ppoll(set, &t, nil); err != nil && !errors.Is(err, unix.EINTR) {
+			return 0, os.NewSyscallError("ppoll", err)
+		}
+		wait = 0
+	}
+	n, err := unix.EpollWait(c.epoll, c.events[:], int(wait/time.Millisecond))
+	if errors.Is(err, unix.EINTR) {
+		return 0, nil
+	}
+	return n, os.NewSyscallError("epoll_wait", err)
 }
 
 func (c *client) serve(k *conn, events uint32) error {

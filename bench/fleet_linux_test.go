@@ -260,3 +260,20 @@ func TestConnKeepsWhatTheKernelRefuses(t *testing.T) {
 		t.Errorf("heard %d of %d bytes, then %v", h.heard, sendSize, h.ended)
 	}
 }
+
+// TestScheduleDoesNotSpin: a client that waits for the next due time sleeps.
+func TestScheduleDoesNotSpin(t *testing.T) {
+	f, ctx := testFleet(t, serveFake(t, &fake{}, TCP))
+	if _, err := f.open(ctx, TCP, 5, ignore); err != nil {
+		t.Fatal(err)
+	}
+	// The server is in this process, too: its CPU time is that of both.
+	o := LoadOrder{Kind: TCP, Method: "echo", Rate: 2000, Measure: 300 * time.Millisecond, PID: os.Getpid()}
+	r, err := f.load(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if share := r.CPU.Seconds() / r.Took.Seconds(); share > 0.8 {
+		t.Errorf("%.0f %% of a processor for %.0f requests a second", 100*share, r.PerSecond())
+	}
+}
