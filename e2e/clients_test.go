@@ -104,7 +104,7 @@ func goClient(t *testing.T, n *node, asked, got string) {
 	c := mcp.NewClient(&mcp.Implementation{Name: "rookery-e2e", Version: "1.0.0"}, &mcp.ClientOptions{
 		ResourceUpdatedHandler: func(_ context.Context, r *mcp.ResourceUpdatedNotificationRequest) { updated <- r.Params.URI },
 	})
-	watch := &watchGet{opened: make(chan struct{})}
+	watch := &watchStream{opened: make(chan struct{})}
 	s, err := c.Connect(ctx, &mcp.StreamableClientTransport{Endpoint: n.mcp(), HTTPClient: &http.Client{Transport: watch}},
 		&mcp.ClientSessionOptions{ProtocolVersion: asked})
 	if err != nil {
@@ -120,15 +120,13 @@ func goClient(t *testing.T, n *node, asked, got string) {
 	if read, err := s.ReadResource(ctx, &mcp.ReadResourceParams{URI: "demo://item/x"}); err != nil || len(read.Contents) != 1 {
 		t.Errorf("read %+v, %v", read, err)
 	}
-	if version < "2026-07-28" { // only older revisions have the stream of its own
-		select {
-		case <-watch.opened:
-		case <-ctx.Done():
-			t.Fatal("the stream was not opened")
-		}
-	}
 	if err := s.Subscribe(ctx, &mcp.SubscribeParams{URI: "demo://item/x"}); err != nil {
 		t.Fatal(err)
+	}
+	select {
+	case <-watch.opened:
+	case <-ctx.Done():
+		t.Fatal("the stream was not opened")
 	}
 	for _, uri := range []string{"demo://item/other", "demo://item/x"} {
 		if _, err := s.CallTool(ctx, &mcp.CallToolParams{Name: "touch", Arguments: map[string]any{"uri": uri}}); err != nil {
@@ -194,15 +192,19 @@ func goClientTools(ctx context.Context, t *testing.T, s *mcp.ClientSession) {
 	calls.Wait()
 }
 
-// watchGet tells when a GET was answered, that is, when a stream is open.
-type watchGet struct {
+// watchStream tells when the stream on which notifications come is open: the
+// answer to GET or, in 2026-07-28, to subscriptions/listen. The client opens it
+// on its own and does not wait.
+type watchStream struct {
 	once   sync.Once
 	opened chan struct{}
 }
 
-func (w *watchGet) RoundTrip(r *http.Request) (*http.Response, error) {
+// RoundTrip implements http.RoundTripper.
+func (w *watchStream) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := http.DefaultTransport.RoundTrip(r)
-	if err == nil && r.Method == http.MethodGet && res.StatusCode == http.StatusOK {
+	opens := r.Method == http.MethodGet || r.Header.Get("Mcp-Method") == "subscriptions/listen"
+	if err == nil && opens && res.StatusCode == http.StatusOK {
 		w.once.Do(func() { close(w.opened) })
 	}
 	return res, err
