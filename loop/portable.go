@@ -20,7 +20,9 @@ import (
 // buffer.
 //
 // What it cannot see is a peer that resets while reading is paused; it learns
-// of it at the next write, when reading resumes, or by a deadline.
+// of it at the next write, when reading resumes, or by a deadline. There are no
+// loops to count, and backlogs are as long as package net makes them:
+// Options.Loops and Options.Backlog have no meaning here.
 //
 // Locks, outermost first: parkMu, portConn.mu. portable.mu is a leaf.
 type portable struct {
