@@ -158,11 +158,12 @@ func CPUCommand() *cobra.Command {
 	var o CPUOptions
 	cmd := &cobra.Command{
 		Use:   "bench-cpu [PART...]",
-		Short: "Measure server CPU a request beside other servers, accept rate and GC pauses",
+		Short: "Measure server CPU a request beside other servers, accept rate, GC pauses and fan-out",
 		Long: fmt.Sprintf(`Loads this server and another in turns, each in a process of its own, and
 reports the ratio of their CPU time a request; also how many connections are
-opened a second and how long the garbage collector stops a server that holds
-many. Parts: %s. Ends with status 1 when a budget is
+opened a second, how long the garbage collector stops a server that holds
+many, and how long one change takes to reach that many streams.
+Parts: %s. Ends with status 1 when a budget is
 exceeded.`, strings.Join(cpuParts, ", ")),
 		ValidArgs: cpuParts,
 		Args:      cobra.OnlyValidArgs,
@@ -188,7 +189,7 @@ exceeded.`, strings.Join(cpuParts, ", ")),
 	}
 	common.register(cmd)
 	cmd.Flags().IntVar(&o.Pairs, "pairs", defaultPairs, "pairs of turns")
-	cmd.Flags().IntVar(&o.Clients, "clients", defaultClients, "clients of conn-rate and gc, fewer where descriptors are few")
+	cmd.Flags().IntVar(&o.Clients, "clients", defaultClients, "clients of conn-rate, gc and fan-out, fewer where descriptors are few")
 	cmd.Flags().DurationVar(&o.Measure, "measure", 0, fmt.Sprintf("length of a turn (default %v, with --quick %v)", defaultMeasure, quickMeasure))
 	addHelpers(cmd)
 	return cmd

@@ -17,9 +17,10 @@ const (
 	compareTools  = "tools-call"  // MCP over HTTP, beside mcp-go
 	measureRate   = "conn-rate"   // connections opened a second
 	measureGC     = "gc"          // pauses of the collector under many clients
+	measureFanout = "fan-out"     // one change published to many streams
 )
 
-var cpuParts = []string{compareEcho, compareWorker, compareTools, measureRate, measureGC}
+var cpuParts = []string{compareEcho, compareWorker, compareTools, measureRate, measureGC, measureFanout}
 
 const (
 	defaultPairs = 7
@@ -99,6 +100,11 @@ func RunCPU(ctx context.Context, o CPUOptions) (*CPUReport, error) {
 	if slices.Contains(o.Parts, measureGC) {
 		if err := b.gc(ctx); err != nil {
 			return nil, fmt.Errorf("%s: %w", measureGC, err)
+		}
+	}
+	if slices.Contains(o.Parts, measureFanout) {
+		if err := b.fanout(ctx); err != nil {
+			return nil, fmt.Errorf("%s: %w", measureFanout, err)
 		}
 	}
 	r.check(o.Budgets)

@@ -14,14 +14,15 @@ const CPUSchema = 1
 
 // CPUReport is the result of RunCPU.
 type CPUReport struct {
-	Schema      int          `json:"schema"`
-	Taken       time.Time    `json:"taken"`
-	Machine     Machine      `json:"machine"`
-	Comparisons []Comparison `json:"comparisons,omitempty"`
-	Rates       []Rate       `json:"rates,omitempty"`
-	GC          *GCResult    `json:"gc,omitempty"`
-	Notes       []string     `json:"notes"`
-	Breaches    []Breach     `json:"breaches"`
+	Schema      int           `json:"schema"`
+	Taken       time.Time     `json:"taken"`
+	Machine     Machine       `json:"machine"`
+	Comparisons []Comparison  `json:"comparisons,omitempty"`
+	Rates       []Rate        `json:"rates,omitempty"`
+	GC          *GCResult     `json:"gc,omitempty"`
+	Fanout      *FanoutResult `json:"fan_out,omitempty"`
+	Notes       []string      `json:"notes"`
+	Breaches    []Breach      `json:"breaches"`
 }
 
 // Comparison is ours beside another server under one closed loop.
@@ -127,6 +128,12 @@ func (r *CPUReport) writeTable(w io.Writer, p paint) error {
 	if g := r.GC; g != nil {
 		t.line("\nGarbage collector with %s clients, machine %.0f %% busy: %d cycles (%d forced), slowest pause %v, p99 %v",
 			thousands(g.Clients), 100*g.CPUShare, g.GC.Cycles, g.GC.Forced, g.GC.PauseMax, time.Duration(g.P99))
+	}
+	if f := r.Fanout; f != nil {
+		t.line("\nOne change to %s open streams, %d times: until the last client has it, median %.1f ms (%.1f..%.1f); "+
+			"a bystander's calls meanwhile p50/p99 %s; loop lag p99 below %v of %d ticks",
+			thousands(f.Clients), len(f.Took.Runs), f.Took.Median/1e6, f.Took.Min/1e6, f.Took.Max/1e6,
+			quantiles(f.Bystander), time.Duration(f.LagP99), f.LagTicks)
 	}
 	t.closing(r.Notes, r.Breaches)
 	_, err := io.WriteString(w, t.out.String())

@@ -79,6 +79,14 @@ func (c *crew) load(ctx context.Context, t Target, l LoadOrder) (LoadResult, err
 	return *a.Load, nil
 }
 
+func (c *crew) fanout(ctx context.Context, t Target, rounds int) (FanoutResult, error) {
+	a, err := c.do(ctx, order{Op: opFan, Target: t, Kind: Watch, Count: rounds}, nil)
+	if err != nil {
+		return FanoutResult{}, err
+	}
+	return *a.Fan, nil
+}
+
 // order sends an order that has no result but its success.
 func (c *crew) order(ctx context.Context, o op, t Target, kind Kind) error {
 	_, err := c.do(ctx, order{Op: o, Target: t, Kind: kind}, nil)

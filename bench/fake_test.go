@@ -29,7 +29,9 @@ type fake struct {
 	oneShot   bool // close after a reply
 	brief     bool // end streams at once
 	noSession bool
-	farewell  bool // announce the end of the connection with each answer to a POST
+	farewell  bool         // announce the end of the connection with each answer to a POST
+	touched   atomic.Int64 // calls of the tool touch
+	asked     atomic.Int64 // looks at /metrics
 	// turn changes the behaviour of a running server.
 	turn atomic.Int32
 }
@@ -171,9 +173,12 @@ func (f *fake) answer(message []byte) []byte {
 	case "initialize":
 		result = `{"protocolVersion":"` + revisionSessions + `","capabilities":{},"serverInfo":{"name":"fake","version":"1"}}`
 	case "tools/call":
-		var p struct{ Arguments struct{ Text string } }
+		var p struct{ Arguments struct{ Text, URI string } }
 		if err := json.Unmarshal(m.Params, &p); err != nil {
 			return nil
+		}
+		if p.Arguments.URI != "" {
+			f.touched.Add(1)
 		}
 		result = fmt.Sprintf(`{"content":[{"type":"text","text":%q}]}`, p.Arguments.Text)
 	}
@@ -241,10 +246,14 @@ func (f *fake) stream(w http.ResponseWriter, r *http.Request, first string) {
 	_ = http.NewResponseController(w).Flush()
 	comment := time.NewTicker(50 * time.Millisecond)
 	defer comment.Stop()
+	touched := f.touched.Load()
 	for !f.brief {
 		select {
 		case <-comment.C:
 			_, _ = io.WriteString(w, ":\n\n")
+			for ; touched < f.touched.Load(); touched++ {
+				_, _ = io.WriteString(w, "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/updated\",\"params\":{\"uri\":\""+fanoutURI+"\"}}\n\n")
+			}
 			_ = http.NewResponseController(w).Flush()
 		case <-r.Context().Done():
 			return
@@ -262,6 +271,10 @@ func (f *fake) admin() http.Handler {
 			return
 		}
 		_ = json.NewEncoder(w).Encode(report)
+	})
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		n := f.asked.Add(1) // as if the clock had ticked once since the last look
+		_, _ = fmt.Fprintf(w, "# HELP x\n%[1]s{le=\"0.001\"} %[2]d\n%[1]s{le=\"+Inf\"} %[2]d\n", lagMetric, n)
 	})
 	mux.HandleFunc("GET /debug/pprof/heap", func(w http.ResponseWriter, r *http.Request) {
 		if r.FormValue("gc") == "1" {

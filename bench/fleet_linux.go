@@ -113,6 +113,8 @@ func (o *opening) conversation() handler {
 		return &lineTalk{opening: o}
 	case Listen:
 		return &streamTalk{opening: o, request: t.post(listenCall(1), listenHeaders), first: verifyListen}
+	case Watch:
+		return &streamTalk{opening: o, request: t.post(watchCall(1), listenHeaders), first: verifyListen}
 	default:
 		return &streamTalk{opening: o, request: t.get("")}
 	}

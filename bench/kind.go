@@ -19,6 +19,8 @@ const (
 	// Listen holds a subscriptions/listen stream of revision 2026-07-28,
 	// acknowledged.
 	Listen Kind = "listen"
+	// Watch is Listen for the changes of one resource of the demo app.
+	Watch Kind = "watch"
 	// SSE holds a bare event stream, with no protocol above it.
 	SSE Kind = "sse"
 	// Caller keeps an MCP session on one keep-alive connection, ready for
@@ -30,7 +32,7 @@ const (
 var idleKinds = []Kind{TCP, Session, Stream, Listen}
 
 func (k Kind) check() error {
-	if k == Caller || k == SSE || slices.Contains(idleKinds, k) {
+	if k == Caller || k == SSE || k == Watch || slices.Contains(idleKinds, k) {
 		return nil
 	}
 	return fmt.Errorf("no kind of client is called %q (there are %v)", k, idleKinds)

@@ -6,12 +6,13 @@ import "time"
 type op string
 
 const (
-	opOpen  op = "open"  // bring the clients of Kind up to Count
-	opBurst op = "burst" // let all clients of Kind speak at once
-	opLoad  op = "load"  // drive Load over open clients
-	opShut  op = "shut"  // end the clients of Kind
-	opLeave op = "leave" // end all clients of the server
-	opCheck op = "check" // are all idle clients still there?
+	opOpen  op = "open"   // bring the clients of Kind up to Count
+	opBurst op = "burst"  // let all clients of Kind speak at once
+	opLoad  op = "load"   // drive Load over open clients
+	opFan   op = "fanout" // publish Count times to the clients of Watch
+	opShut  op = "shut"   // end the clients of Kind
+	opLeave op = "leave"  // end all clients of the server
+	opCheck op = "check"  // are all idle clients still there?
 )
 
 // order is one line from the orchestrator to a worker. A worker serves one
@@ -33,4 +34,5 @@ type answer struct {
 	Error string        `json:"error,omitempty"`
 	Burst *BurstResult  `json:"burst,omitempty"`
 	Load  *LoadResult   `json:"load,omitempty"`
+	Fan   *FanoutResult `json:"fanout,omitempty"`
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -125,7 +127,7 @@ func TestCPUCommand(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatalf("%v in %s", err, out)
 	}
-	if len(r.Comparisons) != len(contests) || len(r.Rates) != len(idleKinds) || r.GC == nil {
+	if len(r.Comparisons) != len(contests) || len(r.Rates) != len(idleKinds) || r.GC == nil || r.Fanout == nil {
 		t.Fatalf("%+v", r)
 	}
 	for i, c := range r.Comparisons {
@@ -142,6 +144,43 @@ func TestCPUCommand(t *testing.T) {
 	if g := r.GC; g.Clients != 40 || g.GC.Cycles < gcCycles || g.GC.PauseMax <= 0 || g.P99 <= 0 || g.CPUShare <= 0 || g.CPUShare > 1 {
 		t.Errorf("%+v", g)
 	}
+	if o := r.Fanout; o.Clients != 40 || len(o.Took.Runs) != fanoutRoundsQuick || o.Took.Median <= 0 || o.Bystander.P99 <= 0 ||
+		o.LagTicks != 1 || o.LagP99 != int64(time.Millisecond) {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestBuckets(t *testing.T) {
+	const m = "m_bucket"
+	text := func(a, b, c int) []byte {
+		return fmt.Appendf(nil, "# TYPE m histogram\nm_bucket{le=\"0.5\"} %d\nm_bucket{le=\"1e+00\"} %d\nm_bucket{le=\"+Inf\"} %d\nm_sum 3\n", a, b, c)
+	}
+	base, err := parseBuckets(text(5, 5, 5), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		text []byte
+		ns   int64
+		n    uint64
+	}{
+		{text(105, 105, 105), 5e8, 100},
+		{text(103, 105, 105), 1e9, 100},
+		{text(105, 105, 107), math.MaxInt64, 102},
+	} {
+		b, err := parseBuckets(test.text, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ns, n := b.since(base).p99(); ns != test.ns || n != test.n {
+			t.Errorf("%s: p99 %d of %d, want %d of %d", test.text, ns, n, test.ns, test.n)
+		}
+	}
+	for _, bad := range []string{"", "m_bucket{le=\"x\"} 1\n", "m_bucket{le=\"1\"} one\n", "m_bucket{le=\"1\n"} {
+		if _, err := parseBuckets([]byte(bad), m); err == nil {
+			t.Errorf("%q passes", bad)
+		}
+	}
 }
 
 func TestCPUCommandRefuses(t *testing.T) {
@@ -155,6 +194,7 @@ func TestCPUCommandRefuses(t *testing.T) {
 		{[]string{"tools-call", "--serve-arg=--one-shot", "--baseline=" + self(t)[0]}, "before its answer"},
 		{[]string{"conn-rate", "--serve-arg=--wrong"}, "does not echo"},
 		{[]string{"gc", "--serve-arg=--exit"}, "will not start"},
+		{[]string{"fan-out", "--serve-arg=--one-shot"}, "between calls"},
 	} {
 		_, err := run(t, append([]string{"bench-cpu", "--quick", "--clients=9", "--measure=20ms", "--quiet", "--budgets=off"}, test.args...)...)
 		if err == nil || !strings.Contains(err.Error(), test.want) {

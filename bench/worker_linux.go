@@ -116,6 +116,10 @@ func (w *worker) try(ctx context.Context, o order) (a answer, err error) {
 		var r LoadResult
 		r, err = w.fleet.load(ctx, *o.Load)
 		a.Load = &r
+	case opFan:
+		var r FanoutResult
+		r, err = w.fleet.fanout(ctx, o.Count)
+		a.Fan = &r
 	case opShut:
 		w.fleet.shut(o.Kind)
 	case opLeave:
