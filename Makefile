@@ -86,8 +86,9 @@ baseline: ## write bin/baseline
 	cd bench/baseline && $(GO) build -trimpath -o ../../bin/baseline .
 
 .PHONY: bench-mem
-bench-mem: build baseline ## what a connection costs, by kind and component (ARGS=--quick, --json)
-	bin/rookery bench-mem $(ARGS)
+bench-mem: build baseline ## what a connection costs, by kind and component; picture in results/ (ARGS=--quick, --json)
+	mkdir -p results
+	bin/rookery bench-mem --svg results/bench-mem.svg $(ARGS)
 
 .PHONY: bench-cpu
 bench-cpu: build baseline ## server CPU per message beside the baselines (ARGS=--quick, --json)
