@@ -22,13 +22,14 @@ const wordClosing = ^uint64(0)
 //	wordClosing  see there
 //	other        what mcp said of the open stream (Exchange.Word)
 //
-// Responses leave in the order of their requests: while a worker has earlier
-// requests of a connection, those behind them become records too, and those
-// that may open a stream wait until it is done.
+// Responses leave in the order of their requests: while workers have earlier
+// requests of a connection, those behind them become records too, and one that
+// may open a stream waits until they are done.
 type web struct {
 	s      *Server
 	limits codec.HTTPLimits
 	date   codec.DateClock
+	ahead  ahead
 }
 
 var _ loop.Protocol = (*web)(nil)
@@ -43,12 +44,6 @@ type exchange struct {
 	x   mcp.Exchange
 }
 
-// webSpans is what a record knows of an HTTP request.
-type webSpans struct {
-	req codec.Request
-	env codec.Envelope
-}
-
 // Open implements loop.Protocol.
 func (p *web) Open(loop.Conn) {}
 
@@ -56,6 +51,9 @@ func (p *web) Open(loop.Conn) {}
 func (p *web) Closed(h loop.Handle, word uint64, _ loop.Reason) {
 	if word == wordClosing {
 		word = 0
+	}
+	if opened := p.ahead.forget(h); opened != 0 {
+		word = opened // by a worker, perhaps too late for the loop to have seen it
 	}
 	p.s.rpc.CancelScope(rpc.Scope(h), errClientGone)
 	p.s.mcp.StreamClosed(mcp.StreamID(h), word)
@@ -81,6 +79,16 @@ func (p *web) send(c loop.Conn, appendTo func(dst []byte, word uint64) []byte) {
 
 // Step implements loop.Protocol.
 func (p *web) Step(t *loop.Turn) loop.Verdict {
+	t.Busy = t.Busy && p.ahead.any(t.Conn.Handle())
+	v := p.step(t)
+	if v == loop.Work {
+		p.ahead.enter(t.Conn.Handle())
+	}
+	return v
+}
+
+// step looks at one request. t.Busy says that earlier ones are at workers.
+func (p *web) step(t *loop.Turn) loop.Verdict {
 	if t.EOF && t.Busy {
 		// As in net/http, a client that finishes before it has its response
 		// has lost interest; in the revision of 2026-07-28 it cancels so.
@@ -91,10 +99,7 @@ func (p *web) Step(t *loop.Turn) loop.Verdict {
 		return loop.More
 	}
 	e := p.s.exchanges.Get().(*exchange)
-	defer func() {
-		e.x = mcp.Exchange{}
-		p.s.exchanges.Put(e)
-	}()
+	defer p.s.putExchange(e)
 	n, wants100, bad := codec.ParseRequest(t.In, t.Scan, &p.limits, &e.req)
 	switch {
 	case bad != nil:
@@ -187,27 +192,33 @@ func (p *web) exchange(t *loop.Turn, e *exchange, msg []byte) loop.Verdict {
 	e.x = mcp.Exchange{Stream: mcp.StreamID(t.Conn.Handle()), Req: &e.req, Msg: msg}
 	x := &e.x
 	where := p.s.mcp.Plan(x)
+	if where == mcp.OnLoop && t.Busy && opensStream(x) {
+		if len(msg) > keptMax {
+			return p.reply(t, p.overloaded(nil, x), closes(&e.req))
+		}
+		if p.ahead.wait(t.Conn.Handle(), appendWebRecord(nil, x)) {
+			return loop.Hold // and open does the rest
+		}
+		t.Busy = false // the last one ahead has left just now
+	}
 	switch {
 	case where == mcp.OnLoop && !t.Busy:
 		x.Out = t.Out
-		p.s.timeMCP(nil, func() { p.s.mcp.ServeHTTP(x) })
+		p.s.timeMCP(p.s.metrics.mcpLoop, func() { p.s.mcp.ServeHTTP(x) })
 		t.Out = x.Out
 		p.s.metrics.responses.Inc()
 		return p.served(t, x)
 	case where == mcp.OnLoop && unblocks(x):
 		// Somebody on a worker may wait for it, perhaps the very request that
 		// keeps this connection busy: take effect now, respond in turn.
-		p.s.timeMCP(nil, func() { p.s.mcp.ServeHTTP(x) })
+		p.s.timeMCP(p.s.metrics.mcpLoop, func() { p.s.mcp.ServeHTTP(x) })
 		return p.reply(t, x.Out, x.Close)
-	case where == mcp.OnLoop && opensStream(x):
-		return p.reply(t, p.overloaded(nil, x), closes(&e.req))
 	}
 	if t.Overloaded {
 		p.s.metrics.shedBudget.Inc()
 		return p.reply(t, p.overloaded(nil, x), closes(&e.req))
 	}
-	spans := webSpans{e.req, x.Env}
-	t.Record = append(appendPlain(append(t.Record, byte(recordHTTP)), &spans), msg...)
+	t.Record = appendWebRecord(t.Record, x)
 	if closes(&e.req) {
 		p.close(t)
 	}

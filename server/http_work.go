@@ -7,42 +7,70 @@ import (
 
 // Work implements loop.Protocol.
 func (p *web) Work(j *loop.Job) {
-	p.s.metrics.responses.Inc()
-	kind := recordKind(j.Record[0])
-	switch kind {
+	switch kind := recordKind(j.Record[0]); kind {
 	case recordReply, recordLast:
 		j.Out = append(j.Out, j.Record[1:]...)
 		if kind == recordLast {
 			j.End, j.Reason = true, loop.ReasonDone
 		}
-		return
+	default:
+		p.request(j)
 	}
+	p.s.metrics.responses.Inc()
+	_ = j.Flush() // what comes after leave may be written by others
+	if kept := p.ahead.leave(j.Conn.Handle()); kept != nil && !j.End {
+		p.open(j.Conn, kept)
+	}
+}
+
+// request serves one request on a worker.
+func (p *web) request(j *loop.Job) {
 	w := p.s.startWork(j)
 	defer p.s.stopWork(w)
 	p.s.metrics.queueWait.observe(j.Wait)
 	e := p.s.exchanges.Get().(*exchange)
-	defer func() {
-		e.x = mcp.Exchange{}
-		p.s.exchanges.Put(e)
-	}()
-	p.load(e, w, j)
-	x := &e.x
+	defer p.s.putExchange(e)
+	x := e.load(j.Conn, j.Record)
+	x.Out, x.Worker = w.out, w
 	if p.s.late(j.Wait) {
 		p.s.metrics.shedDeadline.Inc()
 		x.Out = p.overloaded(x.Out, x)
 	} else {
-		p.s.timeMCP(w, func() { p.s.mcp.ServeHTTP(x) })
+		p.s.timeMCP(p.s.metrics.mcpWorker, func() { p.s.mcp.ServeHTTP(x) })
 	}
 	w.out = x.Out
-	if x.Close || closes(&e.req) {
+	if x.Close || closes(x.Req) {
 		j.End, j.Reason = true, loop.ReasonDone
 	}
 }
 
-// load makes of a record what Step had.
-func (p *web) load(e *exchange, w *worker, j *loop.Job) {
-	var spans webSpans
-	e.x = mcp.Exchange{Stream: mcp.StreamID(j.Conn.Handle()), Req: &e.req, Out: w.out, Worker: w}
-	e.x.Msg = loadPlain(&spans, j.Record[1:])
-	e.req, e.x.Env = spans.req, spans.env
+// open serves a request that was kept because it may open a stream. Everything
+// ahead of it has been written, and the connection is on Hold.
+func (p *web) open(c loop.Conn, record []byte) {
+	e := p.s.exchanges.Get().(*exchange)
+	defer p.s.putExchange(e)
+	x := e.load(c, record)
+	p.s.timeMCP(p.s.metrics.mcpWorker, func() { p.s.mcp.ServeHTTP(x) }) // it does not block
+	p.s.metrics.responses.Inc()
+	if x.Hold {
+		if p.ahead.opened(c.Handle(), x.Word) {
+			c.SetWord(x.Word)
+		} else {
+			p.s.mcp.StreamClosed(x.Stream, x.Word) // Closed came too early to know
+		}
+		return
+	}
+	p.ahead.opened(c.Handle(), 0)
+	_ = c.Write(x.Out) // a client that is gone needs no response
+	if x.Close {
+		c.End(loop.ReasonDone)
+	} else {
+		c.Release()
+	}
+}
+
+// putExchange gives e back, with nothing in it that it could keep alive.
+func (s *Server) putExchange(e *exchange) {
+	e.x = mcp.Exchange{}
+	s.exchanges.Put(e)
 }

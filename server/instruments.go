@@ -65,12 +65,8 @@ func newInstruments(s *Server) *instruments {
 }
 
 // timeMCP runs f, which serves one message of MCP, and notes how long it took.
-func (s *Server) timeMCP(w *worker, f func()) {
+func (s *Server) timeMCP(l latency, f func()) {
 	began := time.Now()
 	f()
-	if w == nil {
-		s.metrics.mcpLoop.observe(time.Since(began))
-	} else {
-		s.metrics.mcpWorker.observe(time.Since(began))
-	}
+	l.observe(time.Since(began))
 }

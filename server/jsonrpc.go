@@ -243,10 +243,11 @@ func (p *lines) serveMCP(c loop.Conn, w *worker, out, msg []byte, env *codec.Env
 	x := p.s.rpcs.Get().(*mcp.RPC)
 	word := c.Word()
 	*x = mcp.RPC{Stream: mcp.StreamID(c.Handle()), Msg: msg, Env: *env, Session: word, Out: out}
+	took := p.s.metrics.mcpLoop
 	if w != nil {
-		x.Worker = w
+		x.Worker, took = w, p.s.metrics.mcpWorker
 	}
-	p.s.timeMCP(w, func() { p.s.mcp.ServeRPC(x) })
+	p.s.timeMCP(took, func() { p.s.mcp.ServeRPC(x) })
 	if x.Session != word {
 		c.SetWord(x.Session) // on the loop, so Closed comes later: see changesWord
 	}

@@ -6,6 +6,8 @@ import (
 	"unsafe"
 
 	"github.com/rookery-server/rookery/codec"
+	"github.com/rookery-server/rookery/loop"
+	"github.com/rookery-server/rookery/mcp"
 )
 
 // A record is what waits for a worker: one message and what is known of it, so
@@ -50,6 +52,26 @@ func appendCallRecord(dst []byte, m *method, msg []byte, env *codec.Envelope) []
 
 func loadCallRecord(rec []byte, env *codec.Envelope) (index uint32, msg []byte) {
 	return binary.LittleEndian.Uint32(rec[1:]), loadPlain(env, rec[5:])
+}
+
+// webSpans is what a record knows of an HTTP request.
+type webSpans struct {
+	req codec.Request
+	env codec.Envelope
+}
+
+func appendWebRecord(dst []byte, x *mcp.Exchange) []byte {
+	spans := webSpans{*x.Req, x.Env}
+	return append(appendPlain(append(dst, byte(recordHTTP)), &spans), x.Msg...)
+}
+
+// load makes of a record what Step had.
+func (e *exchange) load(conn loop.Conn, rec []byte) *mcp.Exchange {
+	var spans webSpans
+	msg := loadPlain(&spans, rec[1:])
+	e.req = spans.req
+	e.x = mcp.Exchange{Stream: mcp.StreamID(conn.Handle()), Req: &e.req, Env: spans.env, Msg: msg}
+	return &e.x
 }
 
 // late reports whether a record waited longer than it may.
