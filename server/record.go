@@ -18,8 +18,8 @@ import (
 //	spans    codec.Envelope (recordCall, recordMCP), or webSpans (recordHTTP), as it lies in memory
 //	message  the rest; spans count from its first byte
 //
-// Records never leave the process, so the spans are copied as memory: encoding
-// the 25 of an HTTP request one by one took four times as long.
+// Records never leave the process, so the spans, 22 of them in a request of
+// HTTP, are copied as memory rather than encoded one by one.
 type recordKind uint8
 
 const (
