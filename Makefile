@@ -54,8 +54,8 @@ unit: ## unit, property, budget and house tests (RUN=regexp)
 	$(GO) test -run '$(RUN)' $(PACKAGES)
 
 .PHONY: race
-race: ## the same under the race detector
-	$(GO) test -race -run '$(RUN)' $(PACKAGES)
+race: ## the same under the race detector, without tests of sheer size (-short)
+	$(GO) test -race -short -run '$(RUN)' $(PACKAGES)
 
 .PHONY: fuzz
 fuzz: ## fuzz each decoder for FUZZTIME (5s)
