@@ -48,8 +48,10 @@ func (c *portConn) tickDueLocked() time.Time {
 	return c.tickAt
 }
 
+// idleDueLocked is about silence between messages; the others bound silence in
+// one, and before the first.
 func (c *portConn) idleDueLocked() time.Time {
-	if c.mu.held {
+	if c.mu.held || c.greets || !c.tailAt.IsZero() {
 		return time.Time{}
 	}
 	if c.active.Before(c.mu.workedAt) {

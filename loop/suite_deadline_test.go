@@ -148,7 +148,7 @@ func TestIdleNever(t *testing.T) {
 	each(t, func(t *testing.T, portable bool) {
 		closed, onClosed := ends(4)
 		p := &proto{step: echoLine, closed: onClosed}
-		_, addr := newGroup(t, portable, loop.Options{IdleTimeout: -1, HandshakeTimeout: 100 * time.Millisecond}, p)
+		_, addr := newGroup(t, portable, loop.Options{IdleTimeout: -1, HandshakeTimeout: 300 * time.Millisecond}, p)
 		c := dial(t, addr)
 		c.send("a\n")
 		c.expect("a\n")

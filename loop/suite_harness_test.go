@@ -25,7 +25,8 @@ var backends = []struct {
 	portable bool
 }{{"epoll", false}, {"portable", true}}
 
-// each runs f on every backend there is on this system.
+// each runs f on every backend there is on this system, side by side: most
+// tests wait more than they work.
 func each(t *testing.T, f func(t *testing.T, portable bool)) {
 	t.Helper()
 	for _, b := range backends {
@@ -33,6 +34,7 @@ func each(t *testing.T, f func(t *testing.T, portable bool)) {
 			if !b.portable && runtime.GOOS != "linux" {
 				t.Skip("epoll is Linux's")
 			}
+			t.Parallel()
 			f(t, b.portable)
 		})
 	}
