@@ -2,6 +2,7 @@ package server
 
 import (
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -88,6 +89,7 @@ func (j *janitor) relieve(now time.Time) {
 	if !j.relief.due(now, st.Messages+st.Accepted, memprof.ReadHeap()) {
 		return
 	}
+	runtime.GC() // pools let go of what they keep in the second collection
 	debug.FreeOSMemory()
 	j.s.metrics.memoryReturns.Inc()
 }
