@@ -33,12 +33,14 @@
 //     while a handler of the same connection runs or waits.
 //   - A raw echo allocates nothing in steady state, inline or through a worker.
 //   - A handler's panic is logged with its stack, counted and answered with
-//     -32603; the text of an error that is not a [*codec.Error] never reaches
-//     the client.
+//     -32603. The text of a JSON-RPC method's error that is not a
+//     [*codec.Error] never reaches the client; package mcp says what becomes of
+//     errors of tools.
 //   - Nothing is shed silently: a request that waited longer than
 //     [Options.RequestDeadline] for a worker is answered (-32000, or 503 with
 //     Retry-After) and counted.
 //   - The library handles no signal, never ends the process and keeps no global
 //     state: several servers live in one process. After [Server.Close] or
-//     [Server.Shutdown] no goroutine is left.
+//     [Server.Shutdown] no goroutine of a server is left (netpoll's pollers are
+//     the process's and stay).
 package server
