@@ -8,10 +8,7 @@ import (
 	"time"
 )
 
-// Fan-out is driven through the demo app: clients listen for changes of one
-// resource, and the tool touch marks it as changed.
 const (
-	fanoutURI    = "demo://item/fanout"
 	touchHeaders = statelessHeader + "Mcp-Method: tools/call\r\nMcp-Name: touch\r\n"
 	pingHeaders  = statelessHeader + "Mcp-Method: tools/list\r\n"
 )

@@ -255,17 +255,21 @@ type account struct {
 	liveHeap int64               // growth of what is reachable
 }
 
-// explain makes the run that asks the server where its bytes are.
+// explain makes the run that asks the server where its bytes are. What is
+// reachable without clients is asked of another server, for a collection
+// before the clients come would change what they grow.
 func (b *memBench) explain(ctx context.Context, s *subject) (a account, err error) {
-	err = b.on(ctx, s, "account", func(at *site) error {
-		addr, ok := at.server.admin()
-		if !ok {
-			return fmt.Errorf("bench: %s has no admin listener", s.program.name)
-		}
-		asked := newAdmin(addr)
-		at.say("where the bytes are")
+	var empty memprof.Report
+	err = b.ask(ctx, s, func(_ *site, asked *admin) error {
+		empty, err = asked.reportLive(ctx)
+		return err
+	})
+	if err != nil {
+		return a, err
+	}
+	err = b.ask(ctx, s, func(at *site, asked *admin) error {
 		// The first question makes the server touch the code that answers.
-		if _, err := asked.reportLive(ctx); err != nil {
+		if _, err := asked.report(ctx); err != nil {
 			return err
 		}
 		before, err := asked.report(ctx)
@@ -286,10 +290,22 @@ func (b *memBench) explain(ctx context.Context, s *subject) (a account, err erro
 		if err != nil {
 			return err
 		}
-		a = account{growth: growthOf(before, after), liveHeap: live.Heap.Live - before.Heap.Live}
+		a = account{growth: growthOf(before, after), liveHeap: live.Heap.Live - empty.Heap.Live}
 		return nil
 	})
 	return a, err
+}
+
+// ask runs f on a fresh server that has an admin listener.
+func (b *memBench) ask(ctx context.Context, s *subject, f func(*site, *admin) error) error {
+	return b.on(ctx, s, "account", func(at *site) error {
+		addr, ok := at.server.admin()
+		if !ok {
+			return fmt.Errorf("bench: %s has no admin listener", s.program.name)
+		}
+		at.say("where the bytes are")
+		return f(at, newAdmin(addr))
+	})
 }
 
 // growthOf returns the components of after less those of before, in after's

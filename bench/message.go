@@ -30,6 +30,10 @@ const initializeParams = `{"protocolVersion":"` + revisionSessions + `","capabil
 const statelessMeta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"` + revisionStateless + `",` +
 	`"io.modelcontextprotocol/clientInfo":` + clientInfo + `,"io.modelcontextprotocol/clientCapabilities":{}}`
 
+// fanoutURI names the resource of the demo app whose changes clients listen for
+// when a fan-out is measured; the tool touch marks it as changed.
+const fanoutURI = "demo://item/fanout"
+
 const initializedNote = `{"jsonrpc":"2.0","method":"notifications/initialized"}`
 
 // rpcCall returns a JSON-RPC request, no newline behind it.

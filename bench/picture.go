@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"math"
@@ -22,7 +23,7 @@ const (
 )
 
 // partMin is the share of a bar below which a component is drawn with others.
-const partMin = 0.02
+const partMin = 0.03
 
 const otherPart = "everything else"
 
@@ -79,17 +80,36 @@ func escape(s string) string {
 	return out.String()
 }
 
-// parts returns the components of r that are worth drawing, and the sum of
-// the positive ones. Rows that shrank cannot be drawn in a stack.
-func parts(r *MemRow) (list []PerEach, sum float64) {
+// groups joins rows that the runtime moves bytes between: garbage becomes free
+// pages, free pages become objects. Each alone says little about a client.
+var groups = map[string]string{
+	memprof.HeapOther:   "heap beside the components",
+	memprof.HeapGarbage: "heap beside the components",
+	memprof.HeapUnused:  "heap beside the components",
+	memprof.HeapFree:    "heap beside the components",
+	memprof.RuntimeMeta: "runtime",
+	memprof.RuntimeRest: "runtime",
+}
+
+// parts returns what of r is drawn, grouped, and the sum of all components.
+// What shrank cannot be drawn in a stack: less is the sum of that.
+func parts(r *MemRow) (list []PerEach, sum, less float64) {
+	var grouped []PerEach
 	for _, c := range r.Components {
-		sum += max(c.Bytes, 0)
+		sum += c.Bytes
+		c.Name = cmp.Or(groups[c.Name], c.Name)
+		if i := slices.IndexFunc(grouped, func(g PerEach) bool { return g.Name == c.Name }); i >= 0 {
+			grouped[i].Bytes += c.Bytes
+		} else {
+			grouped = append(grouped, c)
+		}
 	}
 	rest := PerEach{Name: otherPart}
-	for _, c := range r.Components {
+	for _, c := range grouped {
 		switch {
-		case c.Bytes <= 0:
-		case c.Bytes < partMin*sum || c.Name == memprof.Unaccounted:
+		case c.Bytes < 0:
+			less += c.Bytes
+		case c.Bytes < partMin*sum:
 			rest.Bytes += c.Bytes
 		default:
 			list = append(list, c)
@@ -98,7 +118,7 @@ func parts(r *MemRow) (list []PerEach, sum float64) {
 	if rest.Bytes > 0 {
 		list = append(list, rest)
 	}
-	return list, sum
+	return list, sum, less
 }
 
 // stacks draws a stacked bar for each row that has an account.
@@ -106,8 +126,8 @@ func (d *drawing) stacks(rows []MemRow) {
 	var longest float64
 	var names []string // in the order of their colours
 	for i := range rows {
-		list, sum := parts(&rows[i])
-		longest = max(longest, sum)
+		list, sum, less := parts(&rows[i])
+		longest = max(longest, sum-less)
 		for _, c := range list {
 			if !slices.Contains(names, c.Name) {
 				names = append(names, c.Name)
@@ -144,7 +164,7 @@ func (d *drawing) section(title string) {
 }
 
 func (d *drawing) stack(r *MemRow, names []string, longest float64) {
-	list, sum := parts(r)
+	list, sum, less := parts(r)
 	d.textAt(16, d.y+16, "", r.Server+" "+string(r.Kind))
 	x := float64(labelWidth)
 	for _, c := range list {
@@ -154,17 +174,20 @@ func (d *drawing) stack(r *MemRow, names []string, longest float64) {
 		x += width
 	}
 	label := figure(sum) + " B"
+	if less <= -partMin*sum {
+		label = fmt.Sprintf("%s (%s B less elsewhere)", label, figure(-less))
+	}
 	if r.Kernel != nil {
-		label += fmt.Sprintf(" + %s B in the kernel", figure(r.Kernel.Median))
+		label += fmt.Sprintf(" + %s B kernel", figure(r.Kernel.Median))
 	}
 	d.textAt(x+8, d.y+16, "small", label)
 	d.y += barStep
 }
 
 // averages draws the averages of all rows, whose lengths are logarithms from
-// 100 bytes to 100 KB.
+// 10 bytes to 100 KB.
 func (d *drawing) averages(rows []MemRow) {
-	const low, decades = 100.0, 3.0
+	const low, decades = 10.0, 4.0
 	width := func(v float64) float64 {
 		return max(2, min(1, math.Log10(max(v, low)/low)/decades)*(barsRight-labelWidth))
 	}

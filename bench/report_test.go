@@ -128,7 +128,7 @@ func TestPicture(t *testing.T) {
 			text.WriteByte('\n')
 		}
 	}
-	for _, want := range []string{"rookery tcp", "netpoll tcp", "connection slots", memprof.Stacks, otherPart, "prefers-color-scheme: dark", "3,776 B in the kernel"} {
+	for _, want := range []string{"rookery tcp", "netpoll tcp", "connection slots", memprof.Stacks, otherPart, "prefers-color-scheme: dark", "3,776 B kernel"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the picture does not say %q", want)
 		}
@@ -140,15 +140,20 @@ func TestPicture(t *testing.T) {
 }
 
 func TestParts(t *testing.T) {
-	list, sum := parts(&testMemReport().Rows[0])
+	list, sum, less := parts(&testMemReport().Rows[0])
 	want := []PerEach{{"connection slots", 49.2}, {memprof.Stacks, 216}, {otherPart, 3.2}}
-	if diff := sum - 268.4; diff > 1e-9 || diff < -1e-9 || len(list) != len(want) {
-		t.Fatalf("sum %v, parts %v", sum, list)
+	if diff := sum - 260.4; diff > 1e-9 || diff < -1e-9 || less != -8 || len(list) != len(want) {
+		t.Fatalf("sum %v, less %v, parts %v", sum, less, list)
 	}
 	for i := range want {
 		if list[i].Name != want[i].Name {
 			t.Errorf("part %d is %v, want %v", i, list[i], want[i])
 		}
+	}
+	flux := &MemRow{Components: []PerEach{{memprof.HeapGarbage, -40}, {memprof.HeapFree, 70}, {memprof.RuntimeMeta, 10}}}
+	list, sum, less = parts(flux)
+	if len(list) != 2 || list[0].Bytes != 30 || sum != 40 || less != 0 {
+		t.Errorf("garbage that became free pages: %v, %v, %v", list, sum, less)
 	}
 }
 
