@@ -80,6 +80,29 @@ func TestResponsesGather(t *testing.T) {
 	}
 }
 
+// The end of a held response closes the connection, and its head says so; that
+// of any other event stream leaves it to the next request.
+func TestHeldResponsesClose(t *testing.T) {
+	b := newTestbed(nil)
+	addFixtures(t, b.Server)
+	header, _ := b.newSession(t, 1, "2025-11-25")
+	for _, tt := range []struct {
+		name, request string
+		closes        bool
+	}{
+		{"GET", "GET / HTTP/1.1\r\nHost: h\r\n" + header + "\r\n\r\n", true},
+		{"listen", post(listenBody(5, "demo://x"), listenHead), true},
+		{"listen to nothing", post(strings.Replace(listenBody(6, ""), `[""]`, "[]", 1), listenHead), false},
+	} {
+		x, _ := exchange(2, tt.request)
+		b.ServeHTTP(x)
+		out := b.host.take(2) + string(x.Out)
+		if got := strings.Contains(out, "\r\nConnection: close\r\n"); got != tt.closes || x.Hold != tt.closes || x.Close {
+			t.Errorf("%s: hold %v, close %v, response %q", tt.name, x.Hold, x.Close, out)
+		}
+	}
+}
+
 func TestServerFull(t *testing.T) {
 	b := newTestbed(nil)
 	b.sessions.max = 0

@@ -113,7 +113,11 @@ func (s *Server) serveListen(x *Exchange, c *Call) {
 		x.refuse(406, c.id, refuse(codec.CodeInvalidRequest, "Accept must allow text/event-stream"))
 		return
 	}
-	x.appendStreamHead()
+	if c.listen.empty() {
+		x.appendStreamHead()
+	} else {
+		x.appendHeldHead()
+	}
 	x.Out = appendEvent(x.Out, !x.plain(), c.appendAcknowledgement(nil))
 	flags := uint8(0)
 	if x.plain() {

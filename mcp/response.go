@@ -39,6 +39,16 @@ func (x *Exchange) appendStreamHead() {
 	x.appendHead(200, streamType, streamHeaders, codec.LengthChunked)
 }
 
+// appendHeldHead is appendStreamHead for a response that is going to be held:
+// its end closes the connection (Host.End), and the head must say so, else a
+// client's pool may send the next request on it in between.
+func (x *Exchange) appendHeldHead() {
+	closes := x.Close
+	x.Close = true
+	x.appendStreamHead()
+	x.Close = closes || x.plain()
+}
+
 func (x *Exchange) appendHead(status int, contentType, extra string, length int) {
 	var lines [512]byte // stays on the stack as long as it suffices
 	more := append(lines[:0], extra...)

@@ -25,7 +25,7 @@ func (s *Server) serveGet(x *Exchange) {
 		return
 	}
 	earlier := len(x.Out)
-	x.appendStreamHead()
+	x.appendHeldHead()
 	x.Out = appendComment(x.Out, !x.plain(), keepAliveText) // some proxies wait for a first byte
 	if !s.openSessionStream(x, ref) {
 		if len(x.Out) > earlier { // not even tried: the session ended meanwhile
