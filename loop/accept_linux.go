@@ -177,9 +177,11 @@ func (l *eloop) accept(n int) {
 	}
 }
 
-// acceptPause stops accepting; acceptAgain tries at each tick.
+// acceptPause stops accepting; acceptAgain tries when a connection has closed
+// and at each tick, for descriptors of others.
 func (l *eloop) acceptPause(why string) {
 	l.acceptOff = true
+	l.g.acceptOff.Store(true)
 	l.n.acceptOff.Add(1)
 	l.g.o.Logger.Warn("accepting is paused; raise the limit of open files or ConnsMax, or add processes",
 		"cause", why, "open", l.g.open.Load())
@@ -191,6 +193,7 @@ func (l *eloop) acceptAgain() {
 		return
 	}
 	l.acceptOff = false
+	l.g.acceptOff.Store(false)
 	l.rewatch()
 }
 

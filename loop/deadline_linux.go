@@ -26,6 +26,13 @@ func (l *eloop) touch(s *slot) {
 	s.due = l.tick.Load() + l.g.idleTicks
 }
 
+// relax starts the idle deadline anew after another kind of deadline, which may
+// have been armed for later.
+func (l *eloop) relax(i int, s *slot) {
+	l.wheel.sooner(i, s, l.tick.Load()+l.g.idleTicks)
+	l.touch(s)
+}
+
 // look makes sure that the deadlines of a connection are looked at no later
 // than tick due.
 func (l *eloop) look(i int, s *slot, due uint32) {
@@ -39,9 +46,9 @@ func (l *eloop) look(i int, s *slot, due uint32) {
 // onTick is the loop's clock: deadlines, and what is tried again in time.
 func (l *eloop) onTick() {
 	now := l.clock() - l.base
-	tick := uint32(now / l.g.o.TickEvery)
+	tick := uint32(max(now, 0) / l.g.o.TickEvery)
 	last := l.tick.Load()
-	if tick == last {
+	if tick <= last {
 		return
 	}
 	l.n.lag.observe(now - time.Duration(last+1)*l.g.o.TickEvery)

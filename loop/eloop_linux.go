@@ -81,6 +81,7 @@ const (
 	ctlDrain
 	ctlKill
 	ctlListen // a listener was added
+	ctlAccept // a connection has closed while accepting is paused
 )
 
 const (
@@ -103,11 +104,12 @@ func (p pollListener) Close() error { return nil }
 var errNotStarted = errors.New("loop: netpoll did not start the loop")
 
 func newEloop(g *native, id int) (*eloop, error) {
-	l := &eloop{g: g, id: id, started: make(chan struct{}), base: time.Since(g.born)}
+	l := &eloop{g: g, id: id, started: make(chan struct{})}
 	var err error
 	if l.ep, err = openEpoll(g.o.TickEvery); err != nil {
 		return nil, err
 	}
+	l.base = l.clock() + l.ep.lead - g.o.TickEvery
 	l.wheel.slots = &l.slab
 	l.read64k = make([]byte, g.o.ReadBuffer)
 	l.intake = ring.New[accepted](intakeSize)
@@ -260,4 +262,7 @@ func (l *eloop) unuse(i int, s *slot) {
 func (l *eloop) finalize(i int, s *slot) {
 	unix.Close(int(s.fd))
 	l.slab.retire(i, s)
+	if l.g.acceptOff.Load() {
+		l.g.loops[0].ask(ctlAccept)
+	}
 }

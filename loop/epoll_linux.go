@@ -14,6 +14,7 @@ import (
 // when something in it is ready.
 type epoll struct {
 	set, wake, timer int
+	lead             time.Duration // from opening to the first tick
 }
 
 // Tags of events that are no connection's: generation 0, and this as index.
@@ -25,7 +26,7 @@ const (
 )
 
 func openEpoll(tick time.Duration) (e epoll, err error) {
-	e = epoll{-1, -1, -1}
+	e = epoll{set: -1, wake: -1, timer: -1}
 	defer func() {
 		if err != nil {
 			e.close()
@@ -40,14 +41,29 @@ func openEpoll(tick time.Duration) (e epoll, err error) {
 	if e.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
 		return e, os.NewSyscallError("timerfd_create", err)
 	}
-	period := unix.NsecToTimespec(int64(tick))
-	if err = unix.TimerfdSettime(e.timer, 0, &unix.ItimerSpec{Interval: period, Value: period}, nil); err != nil {
-		return e, os.NewSyscallError("timerfd_settime", err)
+	if e.lead, err = startTimer(e.timer, tick); err != nil {
+		return e, err
 	}
 	if err = e.add(e.wake, unix.EPOLLIN, tagWake, 0); err == nil {
 		err = e.add(e.timer, unix.EPOLLIN, tagTimer, 0)
 	}
 	return e, err
+}
+
+// startTimer lets fd tick at multiples of tick on the monotonic clock, so that
+// all loops wake the process at the same moment: each wake of an idle process
+// also starts the runtime's monitor, which costs more than the tick itself.
+func startTimer(fd int, tick time.Duration) (lead time.Duration, err error) {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return 0, os.NewSyscallError("clock_gettime", err)
+	}
+	lead = tick - time.Duration(now.Nano())%tick
+	spec := unix.ItimerSpec{
+		Interval: unix.NsecToTimespec(int64(tick)),
+		Value:    unix.NsecToTimespec(now.Nano() + int64(lead)),
+	}
+	return lead, os.NewSyscallError("timerfd_settime", unix.TimerfdSettime(fd, unix.TFD_TIMER_ABSTIME, &spec, nil))
 }
 
 func (e *epoll) close() {

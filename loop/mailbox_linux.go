@@ -72,6 +72,9 @@ func (l *eloop) obey(ctl uint32) {
 	if ctl&ctlListen != 0 {
 		l.watchListeners()
 	}
+	if ctl&ctlAccept != 0 && l.acceptOff {
+		l.acceptAgain()
+	}
 	if ctl&ctlIntake != 0 {
 		l.takeIn()
 	}

@@ -31,10 +31,12 @@ type native struct {
 	open     atomic.Int64
 	refused  atomic.Int64
 	draining atomic.Bool
-	empty    chan struct{} // closed when draining and open is 0
-	emptied  sync.Once
-	done     chan struct{} // closed when the last handler has ended after stop
-	startAt  time.Time
+	// acceptOff says that loop 0 wants to hear of closed connections.
+	acceptOff atomic.Bool
+	empty     chan struct{} // closed when draining and open is 0
+	emptied   sync.Once
+	done      chan struct{} // closed when the last handler has ended after stop
+	startAt   time.Time
 }
 
 func newNative(o *Options) (groupBackend, error) {

@@ -82,7 +82,7 @@ func (l *eloop) unhold(i int, s *slot) {
 	s.mode &^= modeHeld
 	l.n.held.Add(-1)
 	s.pauses &^= 1 << PauseHold
-	l.touch(s)
+	l.relax(i, s)
 	if s.mode&modeTail != 0 && s.pauses == 0 {
 		l.feedTail(i, s)
 	}
@@ -212,8 +212,8 @@ func (l *eloop) steps(i int, s *slot, data []byte) []byte {
 		t.In, t.N, t.Record, t.Reason = data, 0, t.Record[:0], ReasonNone
 		t.Busy = queued || s.state.Load()&stateScheduled != 0
 		t.Overloaded = l.g.mem.over()
-		v := p.Step(t)
-		data = data[min(max(t.N, 0), len(data)):]
+		v := l.checked(p.Step(t), len(data))
+		data = data[t.N:]
 		queued = queued || v == Work
 		more = l.verdict(i, s, v)
 		if s.mode&modeOpen == 0 {
@@ -233,6 +233,18 @@ func (l *eloop) steps(i int, s *slot, data []byte) []byte {
 	return data
 }
 
+// checked turns a verdict that breaks the contract of Step into Abort: carried
+// out, it would show the same bytes for ever or bytes that are not there.
+func (l *eloop) checked(v Verdict, in int) Verdict {
+	t := &l.turn
+	if v <= Abort && t.N >= 0 && t.N <= in && (t.N > 0 || v != Next && v != Work) {
+		return v
+	}
+	l.g.o.Logger.Error("protocol broke the contract of Step", "verdict", int(v), "n", t.N, "in", in)
+	t.N, t.Reason = 0, ReasonPanic
+	return Abort
+}
+
 // verdict does what Step decided and reports whether the next message may be
 // looked at.
 func (l *eloop) verdict(i int, s *slot, v Verdict) bool {
@@ -245,7 +257,10 @@ func (l *eloop) verdict(i int, s *slot, v Verdict) bool {
 		return false
 	}
 	l.scan = [2]uint64{}
-	s.mode &^= modeFresh
+	if s.mode&modeFresh != 0 {
+		s.mode &^= modeFresh
+		l.relax(i, s)
+	}
 	l.touch(s)
 	l.n.messages.Add(1)
 	switch v {

@@ -51,7 +51,6 @@ type quietGroup struct {
 
 func newQuietGroup(t *testing.T, o loop.Options, p loop.Protocol) *quietGroup {
 	t.Helper()
-	o.TickEvery = 100 * time.Millisecond
 	g, addr := newGroup(t, false, o, p)
 	if g.Stats().Backend != "epoll" {
 		t.Skip("no such promise for ", g.Stats().Backend)

@@ -14,7 +14,7 @@ type wheel struct {
 }
 
 const (
-	wheelBuckets = 512 // 51.2 s at the default tick; power of two
+	wheelBuckets = 512 // 256 s at the default tick; power of two
 	wheelHead    = uint32(1 << 31)
 )
 

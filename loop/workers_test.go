@@ -83,16 +83,18 @@ func (r *rush) drive(t rapid.TB) {
 	stuck := time.AfterFunc(20*time.Second, func() {
 		panic("a wake-up was lost")
 	})
+	var loops sync.WaitGroup
 	for l := range r.o.Loops {
-		go func() {
+		loops.Go(func() {
 			for i := range r.each {
 				for !d.submit(makeHandle(l, i, 1)) {
 					<-r.space[l]
 				}
 			}
-		}()
+		})
 	}
 	r.done.Wait()
+	loops.Wait() // a submit may still be on its way out
 	d.stop()
 	stuck.Stop()
 	r.check(t, d)
