@@ -11,7 +11,8 @@ import (
 // reach by itself for two minutes, and then returns the pages at one per cent
 // of a processor. Rule: when the server has been quiet for reliefQuiet and the
 // heap holds more than reliefBytes and a tenth of what is live in garbage and
-// free pages, collect and return them now; at most once per reliefEvery.
+// free pages, collect and return them now; at most once per reliefEvery. It
+// takes two collections, because pools keep what they hold through one.
 //
 // A forced collection costs processor time in proportion to the live heap,
 // 11 ms at 45 MB, which is why it is done in quiet times only. The bound on
