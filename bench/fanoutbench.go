@@ -82,22 +82,24 @@ func (a *admin) lag(ctx context.Context) (buckets, error) {
 	return parseBuckets(body, lagMetric)
 }
 
-// parseBuckets reads the buckets of a histogram without labels of its own.
+// parseBuckets reads the buckets of a histogram and adds up those that differ
+// in other labels.
 func parseBuckets(text []byte, metric string) (buckets, error) {
 	b := buckets{}
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	for lines.Scan() {
-		line, ok := strings.CutPrefix(lines.Text(), metric+`{le="`)
+		line, ok := strings.CutPrefix(lines.Text(), metric+"{")
 		if !ok {
 			continue
 		}
+		_, line, _ = strings.Cut(line, `le="`)
 		edge, count, ok := strings.Cut(line, `"} `)
 		le, err := strconv.ParseFloat(edge, 64) // knows +Inf
 		n, errCount := strconv.ParseUint(count, 10, 64)
 		if !ok || err != nil || errCount != nil {
 			return nil, fmt.Errorf("bench: /metrics: %q is no bucket", clip(lines.Bytes()))
 		}
-		b[le] = n
+		b[le] += n
 	}
 	if len(b) == 0 {
 		return nil, fmt.Errorf("bench: /metrics has no %s: use one build for both", metric)

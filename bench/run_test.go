@@ -153,7 +153,7 @@ func TestCPUCommand(t *testing.T) {
 func TestBuckets(t *testing.T) {
 	const m = "m_bucket"
 	text := func(a, b, c int) []byte {
-		return fmt.Appendf(nil, "# TYPE m histogram\nm_bucket{le=\"0.5\"} %d\nm_bucket{le=\"1e+00\"} %d\nm_bucket{le=\"+Inf\"} %d\nm_sum 3\n", a, b, c)
+		return fmt.Appendf(nil, "# TYPE m histogram\nm_bucket{le=\"0.5\"} %d\nm_bucket{le=\"1e+00\"} %d\nm_bucket{le=\"+Inf\"} %d\nm_bucket{loop=\"1\",le=\"0.5\"} 1\nm_sum 3\n", a-1, b, c)
 	}
 	base, err := parseBuckets(text(5, 5, 5), m)
 	if err != nil {

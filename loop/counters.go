@@ -57,3 +57,11 @@ func (c *counters) addTo(st *Stats) {
 	c.lag.addTo(&st.Lag)
 	c.batch.addTo(&st.Batch)
 }
+
+// perLoop is what the counters of one loop say of it alone.
+func (c *counters) perLoop(open int64) LoopStats {
+	l := LoopStats{Open: open}
+	c.lag.addTo(&l.Lag)
+	c.batch.addTo(&l.Batch)
+	return l
+}

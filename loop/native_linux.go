@@ -254,6 +254,7 @@ func (g *native) stats() Stats {
 	}
 	for _, l := range g.loops {
 		l.n.addTo(&st)
+		st.PerLoop = append(st.PerLoop, l.n.perLoop(l.open.Load()))
 		st.Attached += l.table.count.Load()
 		st.SlotBytes += l.slab.bytes()
 		st.TableBytes += int64(g.o.ReadBuffer) + int64(g.o.RingSize)*16 + attachChunks*8 + wheelBuckets*4

@@ -372,6 +372,7 @@ func (b *portable) stats() Stats {
 		Loops:      1, Backend: "portable", Uptime: up,
 	}
 	b.n.addTo(&st)
+	st.PerLoop = []LoopStats{b.n.perLoop(st.Open)}
 	st.InHeld = b.bufs.held.Load() - st.OutHeld
 	return st
 }

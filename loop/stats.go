@@ -30,8 +30,16 @@ type Stats struct {
 	Lag        Histogram          // lateness of the loops' clock tick
 	Batch      Histogram          // time a loop spent on one batch of events
 	Loops      int                // event loops
+	PerLoop    []LoopStats        // by loop
 	Backend    string             // "epoll" or "portable"
 	Uptime     time.Duration      // since Start
+}
+
+// LoopStats is the part of Stats that differs by loop.
+type LoopStats struct {
+	Open  int64 // connections open now
+	Lag   Histogram
+	Batch Histogram
 }
 
 // A Pause is a cause for not reading from a connection.

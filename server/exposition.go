@@ -97,8 +97,16 @@ func (p page) traffic(st *loop.Stats) {
 		p.counter(fmt.Sprintf("rookery_read_pauses_total{cause=%q}", c), st.Pauses[c])
 	}
 	p.gauge("rookery_loops", int64(st.Loops))
-	p.histogram("rookery_loop_lag_seconds", &st.Lag)
-	p.histogram("rookery_loop_batch_seconds", &st.Batch)
+	// The samples of one family must stand together.
+	for i := range st.PerLoop {
+		p.gauge(fmt.Sprintf(`rookery_loop_connections{loop="%d"}`, i), st.PerLoop[i].Open)
+	}
+	for i := range st.PerLoop {
+		p.histogram("rookery_loop_lag_seconds", i, &st.PerLoop[i].Lag)
+	}
+	for i := range st.PerLoop {
+		p.histogram("rookery_loop_batch_seconds", i, &st.PerLoop[i].Batch)
+	}
 }
 
 func (p page) work(st *Stats) {
@@ -182,32 +190,39 @@ func (p page) collector() {
 			n += gc.Pauses[i].Count
 			sum += time.Duration(gc.Pauses[i].Count) * gc.Pauses[i].Max
 		}
-		p.bucket("go_gc_pause_seconds", fmt.Sprint(le.Seconds()), n)
+		p.bucket("go_gc_pause_seconds", "", fmt.Sprint(le.Seconds()), n)
 	}
 	for ; i < len(gc.Pauses); i++ {
 		n += gc.Pauses[i].Count
 		sum += time.Duration(gc.Pauses[i].Count) * min(gc.Pauses[i].Max, time.Minute)
 	}
-	p.totals("go_gc_pause_seconds", n, sum)
+	p.totals("go_gc_pause_seconds", "", n, sum)
 }
 
-// histogram writes a histogram of the loops.
-func (p page) histogram(name string, h *loop.Histogram) {
+// histogram writes a histogram of loop i.
+func (p page) histogram(name string, i int, h *loop.Histogram) {
+	label := fmt.Sprintf(`loop="%d"`, i)
 	var n uint64
 	for i, count := range h.Buckets {
 		n += count
 		if i < len(h.Buckets)-1 {
-			p.bucket(name, fmt.Sprint((time.Microsecond << i).Seconds()), n)
+			p.bucket(name, label+",", fmt.Sprint((time.Microsecond << i).Seconds()), n)
 		}
 	}
-	p.totals(name, n, h.Sum)
+	p.totals(name, label, n, h.Sum)
 }
 
-func (p page) bucket(name, le string, n uint64) {
-	fmt.Fprintf(p.w, "%s_bucket{le=%q} %d\n", name, le, n)
+// bucket writes one bucket; labels is empty or ends in a comma.
+func (p page) bucket(name, labels, le string, n uint64) {
+	fmt.Fprintf(p.w, "%s_bucket{%sle=%q} %d\n", name, labels, le, n)
 }
 
-func (p page) totals(name string, n uint64, sum time.Duration) {
-	p.bucket(name, "+Inf", n)
-	fmt.Fprintf(p.w, "%s_sum %g\n%s_count %d\n", name, sum.Seconds(), name, n)
+// totals writes what ends a histogram; label is empty or one label.
+func (p page) totals(name, label string, n uint64, sum time.Duration) {
+	labels, braces := "", ""
+	if label != "" {
+		labels, braces = label+",", "{"+label+"}"
+	}
+	p.bucket(name, labels, "+Inf", n)
+	fmt.Fprintf(p.w, "%s_sum%s %g\n%s_count%s %d\n", name, braces, sum.Seconds(), name, braces, n)
 }
