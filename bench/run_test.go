@@ -21,9 +21,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// run executes a command of this package in this process.
+// run executes a command of this package in this process. In short mode it
+// skips the test.
 func run(t *testing.T, args ...string) (string, error) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("short: starts dozens of processes, each slow to start under the race detector")
+	}
 	var out bytes.Buffer
 	root := programs()
 	root.SetArgs(args)
