@@ -55,7 +55,7 @@ unit: ## unit, property, budget and house tests (RUN=regexp)
 
 .PHONY: race
 race: ## the same under the race detector, without tests of sheer size (-short)
-	$(GO) test -race -short -run '$(RUN)' $(PACKAGES)
+	$(GO) test -race -short -run '$(RUN)' $$($(GO) list ./... | grep -v -e '/e2e$$' -e '/internal/lint$$')
 
 .PHONY: fuzz
 fuzz: ## fuzz each decoder for FUZZTIME (5s)
