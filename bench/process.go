@@ -25,8 +25,9 @@ const (
 type process struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
-	lines chan []byte // of standard output; closed at its end
+	lines chan []byte // of standard output; closed when the child has ended
 	tail  *tail
+	ended error // what Wait said; set before lines is closed
 }
 
 // startProcess runs argv. The child leads a process group of its own, so that
@@ -54,13 +55,18 @@ func startProcess(argv []string) (*process, error) {
 	return p, nil
 }
 
-func (p *process) read(stdout io.Reader) {
+// read hands on the lines of standard output and then waits for the child.
+// lines is closed after that: standard error is a second pipe, and only Wait
+// tells that the child's last words have come out of it.
+func (p *process) read(stdout io.ReadCloser) {
 	defer close(p.lines)
 	scanner := bufio.NewScanner(stdout)
 	scanner.Buffer(nil, 1<<20)
 	for scanner.Scan() {
 		p.lines <- bytes.Clone(scanner.Bytes())
 	}
+	_ = stdout.Close() // a child whose line was too long must not block
+	p.ended = p.cmd.Wait()
 }
 
 // line returns the next line of standard output.
@@ -83,9 +89,9 @@ func (p *process) stop() error {
 	kill := time.AfterFunc(stopGrace, func() { _ = p.cmd.Process.Kill() })
 	defer kill.Stop()
 	for range p.lines {
-		// The reader must come to its end before Wait closes the pipe.
+		// Nobody needs them any more; the last one comes before the end.
 	}
-	return p.cmd.Wait()
+	return p.ended
 }
 
 // tail keeps the end of what is written to it. Safe for concurrent use.
