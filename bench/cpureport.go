@@ -78,7 +78,10 @@ type GCResult struct {
 	GC       memprof.GC `json:"gc"`        // during the measurement
 	P99      int64      `json:"p99_ns"`    // of its pauses
 	CPUShare float64    `json:"cpu_share"` // of the whole machine that was busy, 0 to 1
-	Load     LoadResult `json:"load"`      // the last step of the load
+	// StolenShare of the machine was another machine's, on the same hardware:
+	// a pause can be as long as a processor was away.
+	StolenShare float64    `json:"stolen_share"`
+	Load        LoadResult `json:"load"` // the last step of the load
 }
 
 func (r *CPUReport) check(b *Budgets) {
@@ -126,8 +129,8 @@ func (r *CPUReport) writeTable(w io.Writer, p paint) error {
 		t.flush()
 	}
 	if g := r.GC; g != nil {
-		t.line("\nGarbage collector with %s clients, machine %.0f %% busy: %d cycles (%d forced), slowest pause %v, p99 %v",
-			thousands(g.Clients), 100*g.CPUShare, g.GC.Cycles, g.GC.Forced, g.GC.PauseMax, time.Duration(g.P99))
+		t.line("\nGarbage collector with %s clients, machine %.0f %% busy, %.1f %% stolen: %d cycles (%d forced), slowest pause %v, p99 %v",
+			thousands(g.Clients), 100*g.CPUShare, 100*g.StolenShare, g.GC.Cycles, g.GC.Forced, g.GC.PauseMax, time.Duration(g.P99))
 	}
 	if f := r.Fanout; f != nil {
 		t.line("\nOne change to %s open streams, %d times: until the last client has it, median %.1f ms (%.1f..%.1f); "+

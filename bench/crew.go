@@ -24,6 +24,13 @@ func hireCrew(self []string, timeout time.Duration) (*crew, error) {
 	return &crew{process: p, timeout: timeout}, nil
 }
 
+// yielding returns self at a lower scheduling priority: its threads give way
+// to those of a server on the same processors, as clients on machines of their
+// own would.
+func yielding(self []string) []string {
+	return append([]string{"nice", "-n", "10"}, self...)
+}
+
 func (c *crew) stop() error { return c.process.stop() }
 
 // do sends o and waits for its answer. progress may be nil.

@@ -22,13 +22,17 @@ const (
 // gc holds many streams, calls tools at a moderate rate until the collector
 // has run often enough, and reports its pauses. What is missing after
 // gcStepsMax steps is forced: a forced cycle stops the world like any other.
+//
+// To stop the world is to wait until every thread of the server has had a
+// processor. Clients at the same priority on the same processors would be
+// measured with it, so here they give way.
 func (b *cpuBench) gc(ctx context.Context) error {
 	want := uint64(gcCycles)
 	if b.Budgets != nil {
 		want = b.Budgets.GC.Cycles
 	}
 	s := &subject{program: rookeryProgram(b.Server, b.Args), kind: Stream, counts: []int{b.Clients}}
-	m := &memBench{self: b.Self, timeout: b.Timeout, progress: b.progress}
+	m := &memBench{self: b.Self, yield: true, timeout: b.Timeout, progress: b.progress}
 	return m.on(ctx, s, measureGC, func(at *site) error {
 		addr, _ := at.server.admin()
 		asked := newAdmin(addr)
@@ -85,7 +89,7 @@ func (b *cpuBench) pauses(ctx context.Context, at *site, asked *admin, want uint
 	if err != nil {
 		return nil, err
 	}
-	r.CPUShare = now.since(busy)
+	r.CPUShare, r.StolenShare = now.since(busy)
 	r.P99 = int64(r.GC.Quantile(0.99))
 	return r, nil
 }
@@ -96,9 +100,9 @@ func (r *GCResult) read(ctx context.Context, asked *admin, base memprof.GC) erro
 	return err
 }
 
-// busy is the time that all processors of the machine worked, and all time,
-// in ticks.
-type busy struct{ work, all int64 }
+// busy is the time that all processors of the machine worked, that a
+// hypervisor gave to other machines instead, and all time, in ticks.
+type busy struct{ work, stolen, all int64 }
 
 const statPath = "/proc/stat"
 
@@ -110,11 +114,12 @@ func readBusy() (busy, error) {
 	return parseBusy(text)
 }
 
-// parseBusy reads the first line: cpu user nice system idle iowait irq …
+// parseBusy reads the first line: cpu user nice system idle iowait irq softirq
+// steal …
 func parseBusy(text []byte) (b busy, err error) {
 	line, _, _ := bytes.Cut(text, []byte("\n"))
 	words := bytes.Fields(line)
-	const idle, iowait = 4, 5
+	const idle, iowait, steal = 4, 5, 8
 	if len(words) <= iowait || string(words[0]) != "cpu" {
 		return b, fmt.Errorf("bench: %s starts with %q", statPath, clip(line))
 	}
@@ -125,14 +130,20 @@ func parseBusy(text []byte) (b busy, err error) {
 			return b, fmt.Errorf("bench: %s: %w", statPath, err)
 		}
 		b.all += n
-		if i+1 != idle && i+1 != iowait {
+		switch i + 1 {
+		case idle, iowait:
+		case steal:
+			b.stolen += n
+		default:
 			b.work += n
 		}
 	}
 	return b, nil
 }
 
-// since returns the share of the time after base in which processors worked.
-func (b busy) since(base busy) float64 {
-	return float64(b.work-base.work) / float64(max(1, b.all-base.all))
+// since returns the shares of the time after base in which processors worked
+// and were stolen.
+func (b busy) since(base busy) (work, stolen float64) {
+	all := float64(max(1, b.all-base.all))
+	return float64(b.work-base.work) / all, float64(b.stolen-base.stolen) / all
 }

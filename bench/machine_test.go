@@ -47,15 +47,15 @@ func TestFreeAddr(t *testing.T) {
 
 func TestParseBusy(t *testing.T) {
 	base, err := parseBusy([]byte("cpu  100 0 100 700 100 0 0 0 50 0\ncpu0 1 2 3\n"))
-	if err != nil || base != (busy{work: 200, all: 1000}) {
+	if err != nil || base != (busy{work: 200, stolen: 0, all: 1000}) {
 		t.Fatalf("%+v, %v", base, err)
 	}
-	now, err := parseBusy([]byte("cpu  150 0 150 1000 100 0 0 0 50 0\n"))
+	now, err := parseBusy([]byte("cpu  150 0 150 980 100 0 0 20 50 0\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := now.since(base); got != 0.25 {
-		t.Errorf("busy for %v of the time, want 0.25", got)
+	if work, stolen := now.since(base); work != 0.25 || stolen != 0.05 {
+		t.Errorf("busy for %v of the time and stolen for %v, want 0.25 and 0.05", work, stolen)
 	}
 	for _, bad := range []string{"", "cpu 1 2", "cpu0 1 2 3 4 5 6", "cpu a b c d e f"} {
 		if _, err := parseBusy([]byte(bad)); err == nil {

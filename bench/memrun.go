@@ -67,6 +67,7 @@ type memRun struct {
 // memBench measures subjects one after another.
 type memBench struct {
 	self     []string
+	yield    bool          // the clients give way to the server, see yielding
 	timeout  time.Duration // of one order to the clients
 	settle   time.Duration
 	progress *progress
@@ -90,7 +91,11 @@ func (b *memBench) on(ctx context.Context, s *subject, label string, f func(*sit
 		return err
 	}
 	defer func() { err = errors.Join(err, server.stop()) }()
-	crew, err := hireCrew(b.self, b.timeout)
+	self := b.self
+	if b.yield {
+		self = yielding(self)
+	}
+	crew, err := hireCrew(self, b.timeout)
 	if err != nil {
 		return err
 	}
