@@ -17,7 +17,9 @@ type Pool interface {
 // Options configure a group. The zero value is useful: every field's default
 // stands beside it. Sizes are bytes.
 type Options struct {
-	// Loops is the number of event loops. Default: GOMAXPROCS.
+	// Loops is the number of event loops. Default: half of GOMAXPROCS, at
+	// least 1; the other half runs workers. A protocol that hands nothing to
+	// workers may want one loop per processor.
 	Loops int
 	// Portable runs on package net with goroutines even where epoll is there.
 	Portable bool
@@ -93,7 +95,7 @@ func (o *Options) fill() error {
 			*p = d
 		}
 	}
-	def(&o.Loops, runtime.GOMAXPROCS(0))
+	def(&o.Loops, min(max(1, runtime.GOMAXPROCS(0)/2), loopsMax))
 	def(&o.Workers, 64*runtime.GOMAXPROCS(0))
 	def(&o.WaitingMax, 1<<16)
 	def(&o.RingSize, 4096)

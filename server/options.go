@@ -144,7 +144,7 @@ func (o *Options) loopOptions(p loop.Pool) loop.Options {
 	l.Logger, l.Pool = o.Logger, p
 	l.Workers, l.WaitingMax = o.Workers, o.WaitingMax
 	l.MessageMax = max(o.MessageMax+len("\r\n"), (&codec.HTTPLimits{Body: o.MessageMax}).Message())
-	setInt(&l.Loops, min(runtime.GOMAXPROCS(0), loopsMax))
+	setInt(&l.Loops, min(max(1, runtime.GOMAXPROCS(0)/2), loopsMax)) // as loop has it, with our maximum
 	return l
 }
 

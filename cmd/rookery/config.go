@@ -23,7 +23,7 @@ type config struct {
 	gossip, peer string
 	join         []string
 
-	loops          int // 0: one per processor
+	loops          int // 0: one for two processors
 	messageMax     int64
 	connsMax       int // 0: as many as descriptors allow
 	sessionsMax    int
@@ -62,7 +62,7 @@ func (c *config) register(fs *pflag.FlagSet) {
 	add("peer", "127.0.0.1:7700", "links to other nodes; not served by this version", address(&c.peer))
 	add("join", "", "gossip addresses of other nodes; not served by this version", list(&c.join, "HOST:PORT,...", checkHostPort))
 
-	add("loops", "0", "event loops; 0: one per processor", count(&c.loops, 0, loopsMax))
+	add("loops", "0", "event loops; 0: one for two processors, the rest is for handlers", count(&c.loops, 0, loopsMax))
 	add("message-max", "16MiB", "largest message", size(&c.messageMax, messageFloor, messageCeiling))
 	add("conns-max", "0", "most connections; 0: as many as descriptors allow", count(&c.connsMax, 0, connsCeiling))
 	add("sessions-max", "1048576", "most MCP sessions", count(&c.sessionsMax, 1, connsCeiling))
