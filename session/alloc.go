@@ -24,20 +24,34 @@ func (s *idSource) next() (id ID) {
 	return id
 }
 
-// take takes a free slot and draws an id for it; it reports whether there was a
-// slot.
-func (t *Table) take() (index uint32, id ID, ok bool) {
+// takeAndDraw takes a free slot and draws an id for it; it reports whether there
+// was a slot.
+func (t *Table) takeAndDraw() (index uint32, id ID, ok bool) {
+	t.alloc.mu.Lock()
+	defer t.alloc.mu.Unlock()
+	if index, ok = t.takeLocked(); ok {
+		id = t.alloc.ids.next()
+	}
+	return index, id, ok
+}
+
+// take takes a free slot and reports whether there was one.
+func (t *Table) take() (index uint32, ok bool) {
+	t.alloc.mu.Lock()
+	defer t.alloc.mu.Unlock()
+	return t.takeLocked()
+}
+
+func (t *Table) takeLocked() (index uint32, ok bool) {
 	a := &t.alloc
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	switch {
 	case t.live.Load() >= t.max:
-		return 0, ID{}, false
+		return 0, false
 	case a.free != 0:
 		index = a.free - 1
 		a.free = uint32(t.slot(index).words[wordID].Load())
 	case a.fresh == math.MaxUint32:
-		return 0, ID{}, false // after 10^18 sessions
+		return 0, false // after 10^18 sessions
 	default:
 		if a.fresh%chunkRecords == 0 {
 			t.addChunkLocked()
@@ -46,7 +60,7 @@ func (t *Table) take() (index uint32, id ID, ok bool) {
 		a.fresh++
 	}
 	t.live.Add(1)
-	return index, a.ids.next(), true
+	return index, true
 }
 
 // draw returns another id, for the case that the first one was taken.
@@ -63,7 +77,8 @@ func (t *Table) addChunkLocked() {
 	t.chunks.Store(&longer)
 }
 
-// give takes back the slot of a session that has been removed.
+// give takes back the slot of a session that has been removed, or of one that
+// never came to live in it.
 func (t *Table) give(index uint32) {
 	t.alloc.mu.Lock()
 	defer t.alloc.mu.Unlock()

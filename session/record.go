@@ -18,6 +18,8 @@ type Record struct {
 	State    uint8  // owner's use
 	LogLevel uint8  // owner's use
 	Kind     uint8  // owner's use
+	Gets     uint16 // streams opened so far, owner's use
+	Log      uint32 // number of the session's log in Events, owner's use
 }
 
 // Ref addresses a session: bits 0 to 31 are the index of its slot, bits 32 to
@@ -40,7 +42,7 @@ func (r Ref) generation() uint32 { return uint32(r >> 32) }
 //	2     Stream
 //	3     LastUsed | Client<<32
 //	4     Topics | Caps<<32 | Protocol<<48 | State<<56
-//	5     LogLevel | Kind<<8; the other bits are 0
+//	5     LogLevel | Kind<<8 | Gets<<16 | Log<<32
 const (
 	recordWords = 6
 	wordID      = 0
@@ -56,7 +58,7 @@ func (r *Record) pack() packed {
 		r.Stream,
 		uint64(r.LastUsed) | uint64(r.Client)<<32,
 		uint64(r.Topics) | uint64(r.Caps)<<32 | uint64(r.Protocol)<<48 | uint64(r.State)<<56,
-		uint64(r.LogLevel) | uint64(r.Kind)<<8,
+		uint64(r.LogLevel) | uint64(r.Kind)<<8 | uint64(r.Gets)<<16 | uint64(r.Log)<<32,
 	}
 }
 
@@ -68,5 +70,6 @@ func (p *packed) unpack() (r Record) {
 	r.Topics, r.Caps = uint32(p[4]), uint16(p[4]>>32)
 	r.Protocol, r.State = uint8(p[4]>>48), uint8(p[4]>>56)
 	r.LogLevel, r.Kind = uint8(p[5]), uint8(p[5]>>8)
+	r.Gets, r.Log = uint16(p[5]>>16), uint32(p[5]>>32)
 	return r
 }

@@ -67,6 +67,13 @@ func (s *slot) open(p *packed) {
 	s.state.Add(generationOne)
 }
 
+// version returns the sequence of the last write that is done, and the
+// generation it belongs to.
+func (s *slot) version() (sequence, generation uint32) {
+	state := s.state.Load()
+	return uint32(state &^ writing), uint32(state >> 32)
+}
+
 // shut ends the generation. REQUIRES: the lock of the slot's stripe is held,
 // a session lives in s.
 func (s *slot) shut() { s.state.Add(generationOne) }

@@ -11,8 +11,12 @@ import (
 	"github.com/rookery-server/rookery/shard"
 )
 
-// ErrFull is returned by Create when Options.Max sessions exist.
-var ErrFull = errors.New("session: table is full")
+// Errors of Create and Adopt. They come as they are, not wrapped.
+var (
+	ErrFull   = errors.New("session: table is full")                 // Options.Max sessions exist
+	ErrExists = errors.New("session: a session with this id exists") // Adopt only
+	ErrNoID   = errors.New("session: the zero id is no session's")   // Adopt only
+)
 
 const (
 	// MaxDefault is how many sessions a table holds unless told otherwise.
@@ -109,7 +113,7 @@ func NewTable(o Options) *Table {
 // returns ErrFull when Max sessions exist.
 func (t *Table) Create(r Record) (ID, Ref, error) {
 	r.LastUsed = t.seconds()
-	index, id, ok := t.take()
+	index, id, ok := t.takeAndDraw()
 	if !ok {
 		return ID{}, 0, ErrFull
 	}
@@ -124,6 +128,34 @@ func (t *Table) Create(r Record) (ID, Ref, error) {
 	p := r.pack()
 	s.open(&p)
 	return id, ref, nil
+}
+
+// Adopt adds a session under an id that another table has drawn, with the state
+// of r and LastUsed now: a copy of a session, or one that moves here. It returns
+// ErrFull when Max sessions exist, ErrExists when this table has the id, ErrNoID
+// for the zero id. Of several callers with one id one succeeds.
+func (t *Table) Adopt(id ID, r Record) (Ref, error) {
+	if id == (ID{}) {
+		return 0, ErrNoID
+	}
+	if _, ok := t.Find(id); ok {
+		return 0, ErrExists
+	}
+	r.LastUsed = t.seconds()
+	index, ok := t.take()
+	if !ok {
+		return 0, ErrFull
+	}
+	s := t.slot(index)
+	ref := makeRef(index, s.generation()+1)
+	if !t.ids.Insert(shard.Key(id), uint64(ref)) {
+		t.give(index)
+		return 0, ErrExists // somebody was faster
+	}
+	r.ID = id
+	p := r.pack()
+	s.open(&p)
+	return ref, nil
 }
 
 // Find returns the Ref of the session with that id and reports whether there is
@@ -189,6 +221,23 @@ func (t *Table) Update(ref Ref, f func(*Record)) bool {
 	p := r.pack()
 	s.write(&old, &p)
 	return true
+}
+
+// Version returns a number that grows with each write to the record of ref, by
+// this table's count, and reports whether the session exists. A call that left
+// the record as it was is no write. Load the version first and the record after
+// it: the record is that version or a newer one. The number wraps around after
+// 2^31 writes, so a is newer than b if int32(a-b) > 0.
+func (t *Table) Version(ref Ref) (uint32, bool) {
+	s := t.slotOf(ref)
+	if s == nil {
+		return 0, false
+	}
+	version, generation := s.version()
+	if generation != ref.generation() {
+		return 0, false
+	}
+	return version, true
 }
 
 // Touch notes that the session is in use now. It writes at most once a second.
