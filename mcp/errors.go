@@ -30,6 +30,9 @@ var (
 	// ErrNoStream says that nothing can reach the client beside the response:
 	// it does not accept a stream as response and has none open.
 	ErrNoStream = errors.New("mcp: the client has no stream open")
+	// ErrCannotResume says that a client sent away could not come back for the
+	// rest: its revision or its transport has no way.
+	ErrCannotResume = errors.New("mcp: the client cannot take up this call's stream again")
 	// ErrCannotAsk says that this call cannot ask the client: it runs on the
 	// loop, or its revision has no requests from the server.
 	ErrCannotAsk = errors.New("mcp: the client cannot be asked during this call")
@@ -46,6 +49,7 @@ var (
 	errInitializeOnce = refuse(codec.CodeInvalidRequest, "the session is already initialized")
 	errUnknownMethod  = refuse(codec.CodeMethodNotFound, "method not found")
 	errUnknownSession = refuse(CodeSessionNotFound, "session not found")
+	errNotCovered     = refuse(CodeSessionNotFound, "the events after Last-Event-ID are not kept any more: begin a new session")
 	errSessionHeader  = refuse(codec.CodeInvalidRequest, "the Mcp-Session-Id header is required")
 	errBadCursor      = refuse(codec.CodeInvalidParams, "invalid cursor")
 	errNullID         = refuse(codec.CodeInvalidRequest, "the id of a request must not be null")

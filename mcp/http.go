@@ -30,7 +30,8 @@ type Exchange struct {
 	Close bool   // out: the connection is to be closed after Out
 	Word  uint64 // out, with Hold: for StreamClosed, AppendKeepAlive and AppendGoodbye
 
-	origin bool // the request has an Origin, and it is allowed
+	origin  bool // the request has an Origin, and it is allowed
+	earlier int  // bytes of Out that were there before
 }
 
 // Plan parses the body of a POST once and says where the request is to be
@@ -78,7 +79,7 @@ func paramsOf(msg []byte, env *codec.Envelope) []byte {
 // the head of a stream. An Exchange that Plan has not seen, or found unfit, is
 // parsed here.
 func (s *Server) ServeHTTP(x *Exchange) {
-	x.Hold, x.Word, x.origin = false, 0, false
+	x.Hold, x.Word, x.origin, x.earlier = false, 0, false, len(x.Out)
 	x.Close = x.Req.Flags&codec.FlagKeepAlive == 0
 	if x.Req.Origin.Off != 0 {
 		if !s.allowed(x.Req.Origin.Of(x.Msg)) {

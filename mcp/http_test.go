@@ -122,19 +122,20 @@ func TestKeepAliveAndGoodbye(t *testing.T) {
 	b.ask(t, 4, strings.Replace(post(listenBody(6, "demo://x"), listenHead), "HTTP/1.1", "HTTP/1.0", 1))
 	for _, tt := range []struct {
 		name          string
+		st            StreamID
 		word          uint64
 		alive, byebye string
 	}{
-		{"GET", ref, "e\r\n: keep-alive\n\n\r\n", "0\r\n\r\n"},
-		{"listen", listen, "e\r\n: keep-alive\n\n\r\n", `"io.modelcontextprotocol/subscriptionId":5}}}` + "\n\n\r\n0\r\n\r\n"},
-		{"HTTP/1.0", b.words[4], ": keep-alive\n\n", `"io.modelcontextprotocol/subscriptionId":6}}}` + "\n\n"},
-		{"unknown session", 99, "", ""},
-		{"unknown listener", listenBit | 99, "", ""},
+		{"GET", 2, ref, "e\r\n: keep-alive\n\n\r\n", "d\r\nretry: 1000\n\n\r\n0\r\n\r\n"},
+		{"listen", 3, listen, "e\r\n: keep-alive\n\n\r\n", `"io.modelcontextprotocol/subscriptionId":5}}}` + "\n\n\r\n0\r\n\r\n"},
+		{"HTTP/1.0", 4, b.words[4], ": keep-alive\n\n", `"io.modelcontextprotocol/subscriptionId":6}}}` + "\n\n"},
+		{"unknown session", 2, 99, "", ""},
+		{"unknown listener", 2, listenBit | 99, "", ""},
 	} {
-		if got := strings.TrimLeft(string(b.AppendKeepAlive(nil, tt.word)), "0"); got != tt.alive {
+		if got := strings.TrimLeft(string(b.AppendKeepAlive(nil, tt.st, tt.word)), "0"); got != tt.alive {
 			t.Errorf("%s: keep alive %q", tt.name, got)
 		}
-		if got := string(b.AppendGoodbye(nil, tt.word)); !strings.HasSuffix(got, tt.byebye) {
+		if got := string(b.AppendGoodbye(nil, tt.st, tt.word)); !strings.HasSuffix(got, tt.byebye) {
 			t.Errorf("%s: goodbye %q", tt.name, got)
 		}
 	}

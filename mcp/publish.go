@@ -22,11 +22,16 @@ type notice struct {
 	// and behind it in the JSON.
 	before, behind []byte
 	json, framed   []byte // scratch
+
+	body uint32 // of msg in the event log, once somebody's log needs it; 0 none
+	lost bool   // it cannot be kept
+	msg  []byte
 }
 
 // newNotice frames a finished message.
 func newNotice(msg []byte) *notice {
 	return &notice{
+		msg:     msg,
 		line:    append(slices.Clip(msg), '\n'),
 		plain:   appendEvent(nil, false, msg),
 		chunked: appendEvent(nil, true, msg),
@@ -72,24 +77,49 @@ func (n *notice) tagged(tag []byte, flags uint8) []byte {
 	return n.framed
 }
 
+// numbered returns the message with its id in a stream; valid until the next call.
+func (n *notice) numbered(flags uint8, stream, seq uint32) []byte {
+	n.framed = appendNumbered(n.framed[:0], flags&flagPlain == 0, stream, seq, n.msg)
+	return n.framed
+}
+
+// keep returns a reference to the message in the event log, 0 if it cannot be
+// kept. release gives it back.
+func (n *notice) keep(e Events) uint32 {
+	if n.body == 0 && !n.lost {
+		n.body = e.Keep(n.msg)
+		n.lost = n.body == 0
+	}
+	return n.body
+}
+
+func (n *notice) release(e Events) {
+	if n.body != 0 {
+		e.Release(n.body)
+		n.body = 0
+	}
+}
+
 // ResourceUpdated tells those who subscribed to uri, of both eras, that it
 // changed, and returns to how many clients the message went. It may be called
 // from any goroutine and yields the processor now and then; it takes a few
 // microseconds a client, so do not call it from an Inline handler, which would
 // keep its event loop that long.
 // No lock is held while it writes; a slow or closed client costs the others
-// nothing. A session without an open stream hears nothing.
+// nothing. A session whose stream broke finds the message in its event log; one
+// that never had a stream hears nothing.
 func (s *Server) ResourceUpdated(uri string) (delivered int) {
 	w := s.subs.begin(uri)
 	if w == nil {
 		return 0
 	}
 	n := newNotification("notifications/resources/updated", string(codec.AppendString([]byte(`"uri":`), uri)))
+	defer n.release(s.o.Events)
 	return s.publish(n, func(batch []owner) int { return s.subs.step(w, batch) })
 }
 
 // Notify sends a notification to one session, over its open stream or its TCP
-// connection. params is encoded as JSON and must become an object or null.
+// connection, or keeps it for a client whose stream broke. params is encoded as JSON and must become an object or null.
 func (s *Server) Notify(session uint64, method string, params any) error {
 	raw, err := rawJSON(params)
 	if err != nil {
@@ -98,15 +128,18 @@ func (s *Server) Notify(session uint64, method string, params any) error {
 	if string(raw) == "null" {
 		raw = nil
 	}
-	err = s.sendToSession(session, newNotice(codec.AppendNotification(nil, method, raw)))
+	n := newNotice(codec.AppendNotification(nil, method, raw))
+	defer n.release(s.o.Events)
+	err = s.sendToSession(session, n)
 	s.countSent(err)
 	return err
 }
 
 // listChanged announces that a list changed: to sessions that have finished
-// their handshake and have a stream open, and to listeners that asked for it.
+// their handshake and have or had a stream, and to listeners that asked for it.
 func (s *Server) listChanged(kind listKind) {
 	n := newNotification(kind.method(), "")
+	defer n.release(s.o.Events)
 	batch := make([]owner, 0, publishBatch)
 	flush := func() {
 		left := batch
@@ -118,7 +151,7 @@ func (s *Server) listChanged(kind listKind) {
 		batch = batch[:0]
 	}
 	s.o.Sessions.Range(func(ref uint64, sess Session) bool {
-		if sess.Stream != 0 && sess.State == StateReady {
+		if (sess.Stream != 0 || sess.Gets != 0) && sess.State == StateReady {
 			if batch = append(batch, ref); len(batch) == publishBatch {
 				flush()
 			}
@@ -160,18 +193,6 @@ func (s *Server) countSent(err error) bool {
 	}
 	s.count.sent.Add(1)
 	return true
-}
-
-func (s *Server) sendToSession(ref uint64, n *notice) error {
-	sess, ok := s.o.Sessions.Load(ref)
-	if ok && sess.Flags&flagOpening != 0 {
-		s.awaitOpen(sess.Stream)
-		sess, ok = s.o.Sessions.Load(ref)
-	}
-	if !ok || sess.Stream == 0 {
-		return ErrNoStream
-	}
-	return s.o.Host.Send(sess.Stream, n.framing(sess.Flags))
 }
 
 func (s *Server) sendToListener(ref owner, n *notice) error {

@@ -83,6 +83,10 @@ func (x *Exchange) finishReply(c *Call, status int, extra string) {
 		x.respond(status, jsonType, extra, c.reply.b)
 		return
 	}
+	if c.sink.post != nil {
+		c.sink.post.finish(x, c.reply.b)
+		return
+	}
 	x.Out = appendEvent(x.Out, !x.plain(), c.reply.b)
 	if !x.plain() {
 		x.Out = codec.AppendLastChunk(x.Out)

@@ -40,6 +40,11 @@ type Options struct {
 	// Context is the parent of every handler's; context.Background.
 	Context context.Context
 
+	// Events keeps what clients of sessions may have missed, so that a stream
+	// can be taken up again with Last-Event-ID. nil: nothing is kept, events
+	// have no ids, and what happens while a client is away is lost.
+	Events Events
+
 	// Intern turns a client's name and version, "name/version", into a number,
 	// with at most so many distinct ones; 0 is "other". nil: clients of sessions
 	// are not told apart.
@@ -78,8 +83,12 @@ type Server struct {
 
 	subs    subscriptions
 	opening [openingLocks]sync.Mutex // see opening.go
-	scratch sync.Pool                // of *buffer
-	count   counters
+
+	deliveries [deliveryLocks]sync.Mutex // see delivery.go
+	held       heldStreams
+	posts      posts
+	scratch    sync.Pool // of *buffer
+	count      counters
 }
 
 const (

@@ -6,10 +6,12 @@ package mcp
 // collector nothing.
 type Session struct {
 	ID       [16]byte     // drawn by Sessions.Create
-	Stream   StreamID     // the open GET stream or the TCP connection; 0 none
+	Stream   StreamID     // the latest GET stream, while open, or the TCP connection; 0 none
 	LastUsed uint32       // kept by the implementer of Sessions
 	Client   uint32       // Options.Intern of the client's name and version; 0 unknown
 	Topics   uint32       // first of its subscriptions; mcp's own use
+	Log      uint32       // its event log, see Events; mcp's own use
+	Gets     uint16       // GET streams it has opened, the number of the latest; mcp's own use
 	Caps     Capabilities // what the client can answer
 	Protocol Revision     // agreed in initialize
 	LogLevel Level        // set by logging/setLevel; 0 none sent
@@ -21,8 +23,13 @@ type Session struct {
 const (
 	flagTCP     = 1 << iota // Stream is a TCP connection: lines, not events
 	flagPlain               // Stream ends with its connection (HTTP/1.0): no chunks
-	flagOpening             // the head of Stream is being written: see opening.go
+	flagOpening             // the head of a listen stream is being written: see opening.go
+	flagHeld                // the session has more open streams: see held.go
 )
+
+// Listening reports whether the session has, or may have, a stream open besides
+// Stream.
+func (s *Session) Listening() bool { return s.Flags&flagHeld != 0 }
 
 // State says how far the lifecycle of a session is.
 type State uint8
@@ -54,8 +61,17 @@ func (s *Server) endSession(ref uint64, last Session, cause error) {
 	s.count.sessionsEnded.Add(1)
 	s.subs.drop(last.Topics)
 	s.o.Calls.CancelScope(sessionScope(ref), cause)
+	delivery := s.delivery(ref)
+	delivery.Lock()
+	defer delivery.Unlock()
 	if last.Stream != 0 && last.Flags&flagTCP == 0 {
 		s.endStream(last.Stream, last.Flags)
+	}
+	for _, h := range s.held.drop(ref) {
+		s.endStream(h.st, h.flags)
+	}
+	if s.o.Events != nil {
+		s.o.Events.Drop(last.Log)
 	}
 }
 

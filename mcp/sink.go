@@ -24,6 +24,7 @@ type sink struct {
 	worker Worker // nil on the loop
 	http   *Exchange
 	tcp    *RPC
+	post   *postStream // the stream of the response, if its client can take it up again
 
 	canStream bool // the HTTP response may become a stream
 	streaming bool // it is one
@@ -40,19 +41,33 @@ func (k *sink) emit(c *Call, msg []byte) error {
 		k.tcp.Out = append(append(k.tcp.Out, msg...), '\n')
 		return k.flush(&k.tcp.Out)
 	case k.canStream:
-		x := k.http
 		if !k.streaming {
-			x.appendStreamHead()
-			k.streaming = true
+			k.begin(c)
 		}
+		if k.post != nil {
+			return k.post.emit(k, msg)
+		}
+		x := k.http
 		x.Out = appendEvent(x.Out, !x.plain(), msg)
 		return k.flush(&x.Out)
 	case c.session != 0:
 		// The response must be one JSON object: the session's own stream is
 		// the only other way.
-		return c.s.sendToSession(c.session, newNotice(msg))
+		n := newNotice(msg)
+		defer n.release(c.s.o.Events)
+		return c.s.sendToSession(c.session, n)
 	}
 	return ErrNoStream
+}
+
+// begin makes the response a stream.
+func (k *sink) begin(c *Call) {
+	x := k.http
+	x.appendStreamHead()
+	k.streaming = true
+	if k.post = c.s.openPost(c.session); k.post != nil && primes(c.rev) {
+		x.Out = appendPriming(x.Out, !x.plain(), k.post.stream, k.post.number())
+	}
 }
 
 // flush writes what out holds. On the loop it is left to the loop, which

@@ -25,9 +25,14 @@ type Stats struct {
 	SessionsCreated, SessionsEnded, SessionsUnknown uint64
 	StreamsOpened, StreamsReplaced, StreamsClosed   uint64
 
+	// Streams taken up again with Last-Event-ID, events sent once more for
+	// them, and those refused because the log lacks something.
+	StreamsResumed, Replayed, ResumesRefused uint64
+
 	// Notifications sent to clients, and those a client did not get because
 	// its connection was closed or too slow.
 	Sent, SendFailed uint64
+	Kept             uint64 // of Sent, those a client without a stream can still come for
 
 	AnswersUnknown uint64 // answers to no open question
 
@@ -43,6 +48,7 @@ type counters struct {
 	badOrigin, badHTTP, badMessages                                                 atomic.Uint64
 	sessionsCreated, sessionsEnded, sessionsUnknown                                 atomic.Uint64
 	streamsOpened, streamsReplaced, streamsClosed, sent, sendFailed, answersUnknown atomic.Uint64
+	streamsResumed, replayed, resumesRefused, kept                                  atomic.Uint64
 }
 
 // Stats returns the counters. They are read one by one while the server runs.
@@ -57,8 +63,10 @@ func (s *Server) Stats() Stats {
 		SessionsCreated: c.sessionsCreated.Load(), SessionsEnded: c.sessionsEnded.Load(),
 		SessionsUnknown: c.sessionsUnknown.Load(),
 		StreamsOpened:   c.streamsOpened.Load(), StreamsReplaced: c.streamsReplaced.Load(),
-		StreamsClosed: c.streamsClosed.Load(),
-		Sent:          c.sent.Load(), SendFailed: c.sendFailed.Load(), AnswersUnknown: c.answersUnknown.Load(),
+		StreamsClosed:  c.streamsClosed.Load(),
+		StreamsResumed: c.streamsResumed.Load(), Replayed: c.replayed.Load(), ResumesRefused: c.resumesRefused.Load(),
+		Kept: c.kept.Load(),
+		Sent: c.sent.Load(), SendFailed: c.sendFailed.Load(), AnswersUnknown: c.answersUnknown.Load(),
 	}
 	st.Subscriptions, st.Topics, st.Listens, st.SubscriptionBytes = s.subs.stats()
 	return st

@@ -1,14 +1,20 @@
 package mcp
 
+import "time"
+
 // This file is the life of an open stream that no call owns: the GET stream of
 // a session, and what both eras share of keeping one open and ending it.
 
-// keepAliveText is the comment that keeps proxies from taking a silent stream
-// for a dead one.
-const keepAliveText = "keep-alive"
+const (
+	// keepAliveText is the comment that keeps proxies from taking a silent
+	// stream for a dead one.
+	keepAliveText = "keep-alive"
+	// goodbyeRetry is when clients of a server that stops shall come back.
+	goodbyeRetry = time.Second
+)
 
-// serveGet opens the stream of a session (2025-11-25, listening for messages
-// from the server).
+// serveGet opens a stream of a session, or takes up one again (2025-11-25,
+// listening for messages from the server; resumability).
 func (s *Server) serveGet(x *Exchange) {
 	if !x.accepts(streamType) {
 		s.badHTTP(x, 406, "Accept must allow text/event-stream")
@@ -24,20 +30,72 @@ func (s *Server) serveGet(x *Exchange) {
 		x.refuse(404, nil, errUnknownSession)
 		return
 	}
-	earlier := len(x.Out)
+	delivery := s.delivery(ref)
+	delivery.Lock()
+	defer delivery.Unlock()
+	sess, ok := s.o.Sessions.Load(ref)
+	switch {
+	case !ok: // ended meanwhile
+		s.count.sessionsUnknown.Add(1)
+		x.refuse(404, nil, errUnknownSession)
+	case x.Req.LastEventID.Off != 0 && s.o.Events != nil:
+		s.resume(x, ref, &sess)
+	default:
+		s.openGet(x, ref, &sess)
+	}
+}
+
+// openGet makes the exchange's connection the latest GET stream of a session:
+// what is sent outside of calls goes there. Earlier ones stay open and take its
+// place when it closes. The delivery lock is held.
+func (s *Server) openGet(x *Exchange, ref uint64, sess *Session) {
+	if sess.Stream != 0 && !s.hold(ref, held{uint32(sess.Gets), sess.Stream, sess.Flags & flagPlain}) {
+		s.ended(x)
+		return
+	}
+	gets := max(1, sess.Gets+1) // after 65,535 from 1 again
 	x.appendHeldHead()
-	x.Out = appendComment(x.Out, !x.plain(), keepAliveText) // some proxies wait for a first byte
-	if !s.openSessionStream(x, ref) {
-		if len(x.Out) > earlier { // not even tried: the session ended meanwhile
-			x.Out = x.Out[:earlier]
-			s.count.sessionsUnknown.Add(1)
-			x.refuse(404, nil, errUnknownSession)
-			return
-		}
+	if s.o.Events != nil && primes(sess.Protocol) {
+		x.Out = appendPriming(x.Out, !x.plain(), uint32(gets), s.o.Events.Last(sess.Log))
+	} else {
+		x.Out = appendComment(x.Out, !x.plain(), keepAliveText) // some proxies wait for a first byte
+	}
+	s.holdGet(x, ref, gets)
+}
+
+// holdGet puts the exchange's connection into the session's record as GET
+// stream number gets and writes out how it begins. The delivery lock is held.
+func (s *Server) holdGet(x *Exchange, ref uint64, gets uint16) {
+	ok := s.o.Sessions.Update(ref, func(sess *Session) {
+		sess.Stream, sess.Gets = x.Stream, gets
+		sess.Flags = sess.Flags&^flagPlain | x.framing()
+	})
+	if !ok {
+		s.ended(x)
+		return
+	}
+	if x.flush(s.o.Host) != nil {
+		s.o.Sessions.Update(ref, func(sess *Session) { sess.Stream = 0 })
 		x.Close = true
 		return
 	}
+	s.count.streamsOpened.Add(1)
 	x.Hold, x.Word = true, ref
+}
+
+// ended answers an exchange whose session ended under its hands.
+func (s *Server) ended(x *Exchange) {
+	x.Out = x.Out[:x.earlier]
+	s.count.sessionsUnknown.Add(1)
+	x.refuse(404, nil, errUnknownSession)
+}
+
+// framing returns the flags of a stream on the exchange's connection.
+func (x *Exchange) framing() uint8 {
+	if x.plain() {
+		return flagPlain
+	}
+	return 0
 }
 
 // serveDelete ends a session at its client's wish.
@@ -76,42 +134,81 @@ func (s *Server) StreamClosed(st StreamID, word uint64) {
 		s.subs.unlisten(word)
 		return
 	}
+	delivery := s.delivery(word)
+	delivery.Lock()
+	defer delivery.Unlock()
+	latest := false
 	s.o.Sessions.Update(word, func(sess *Session) {
-		if sess.Stream == st {
+		if latest = sess.Stream == st; latest {
 			sess.Stream = 0
 		}
 	})
+	if !latest {
+		s.letGo(word, onConnection(st))
+	}
 }
 
-// framing returns how the stream of a word is framed; ok is false if it is gone.
-func (s *Server) framing(word uint64) (flags uint8, ok bool) {
+// endStream closes a session's stream: the end of its body, then of its
+// connection.
+func (s *Server) endStream(st StreamID, flags uint8) {
+	if flags&flagPlain == 0 {
+		_ = s.o.Host.Send(st, lastChunk) // gone already: just as well
+	}
+	s.o.Host.End(st)
+}
+
+// framing returns how the held stream of a session on a connection is framed;
+// ok is false if it is gone.
+func (s *Server) framing(st StreamID, ref uint64) (flags uint8, ok bool) {
+	sess, ok := s.o.Sessions.Load(ref)
+	if !ok || sess.Stream == st {
+		return sess.Flags, ok
+	}
+	delivery := s.delivery(ref)
+	delivery.Lock()
+	defer delivery.Unlock()
+	for _, h := range s.held.of(ref) {
+		if h.st == st {
+			return h.flags, true
+		}
+	}
+	return 0, false
+}
+
+// AppendKeepAlive appends what keeps a held stream alive: that of the word on
+// the connection st.
+func (s *Server) AppendKeepAlive(dst []byte, st StreamID, word uint64) []byte {
+	var flags uint8
+	ok := false
 	if word&listenBit != 0 {
-		l, _, ok := s.subs.listener(word)
-		return l.flags, ok
+		var l listener
+		l, _, ok = s.subs.listener(word)
+		flags = l.flags
+	} else {
+		flags, ok = s.framing(st, word)
 	}
-	sess, ok := s.o.Sessions.Load(word)
-	return sess.Flags, ok
+	if !ok {
+		return dst
+	}
+	return appendComment(dst, flags&flagPlain == 0, keepAliveText)
 }
 
-// AppendKeepAlive appends what keeps the held stream of that word alive.
-func (s *Server) AppendKeepAlive(dst []byte, word uint64) []byte {
-	if flags, ok := s.framing(word); ok {
-		return appendComment(dst, flags&flagPlain == 0, keepAliveText)
-	}
-	return dst
-}
-
-// AppendGoodbye appends the graceful end of the held stream of that word, for
-// when the server stops. The caller closes the connection behind it.
-func (s *Server) AppendGoodbye(dst []byte, word uint64) []byte {
+// AppendGoodbye appends the graceful end of a held stream, for when the server
+// stops. The caller closes the connection behind it.
+func (s *Server) AppendGoodbye(dst []byte, st StreamID, word uint64) []byte {
 	if word&listenBit != 0 {
 		if l, long, ok := s.subs.listener(word); ok {
 			return s.appendListenEnd(dst, l.tag(long), l.flags)
 		}
 		return dst
 	}
-	if flags, ok := s.framing(word); ok && flags&flagPlain == 0 {
-		return append(dst, lastChunk...)
+	flags, ok := s.framing(st, word)
+	if !ok {
+		return dst
+	}
+	dst = appendRetry(dst, flags&flagPlain == 0, goodbyeRetry)
+	if flags&flagPlain == 0 {
+		dst = append(dst, lastChunk...)
 	}
 	return dst
 }

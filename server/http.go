@@ -65,14 +65,14 @@ func (p *web) Tick(c loop.Conn) { p.send(c, p.s.mcp.AppendKeepAlive) }
 // Drain implements loop.Protocol: it ends an open stream in the ordinary way.
 func (p *web) Drain(c loop.Conn) { p.send(c, p.s.mcp.AppendGoodbye) }
 
-func (p *web) send(c loop.Conn, appendTo func(dst []byte, word uint64) []byte) {
+func (p *web) send(c loop.Conn, appendTo func(dst []byte, st mcp.StreamID, word uint64) []byte) {
 	word := c.Word()
 	if word == 0 || word == wordClosing {
 		return
 	}
 	b := p.s.buffers.Get().(*buffer)
 	defer p.s.putBuffer(b)
-	if b.b = appendTo(b.b, word); len(b.b) > 0 {
+	if b.b = appendTo(b.b, mcp.StreamID(c.Handle()), word); len(b.b) > 0 {
 		_ = c.Write(b.b) // a client that is gone has been counted
 	}
 }

@@ -77,10 +77,12 @@ func (j *janitor) sweep() {
 	}
 }
 
-// streams reports whether the connection that a session names is still open. A
-// connection with a session or a stream has a word, a closed one has none.
+// streams reports whether a session has a stream open: the connection that it
+// names, or more. A connection with a session or a stream has a word, a closed
+// one has none.
 func (j *janitor) streams(r *session.Record) bool {
-	return r.Stream != 0 && j.s.group.Conn(loop.Handle(r.Stream)).Word() != 0
+	sess := toSession(r)
+	return sess.Listening() || r.Stream != 0 && j.s.group.Conn(loop.Handle(r.Stream)).Word() != 0
 }
 
 // relieve gives memory back when the rule says so.

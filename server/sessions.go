@@ -54,7 +54,7 @@ func (t sessions) Range(f func(ref uint64, s mcp.Session) bool) {
 func toRecord(s *mcp.Session) session.Record {
 	return session.Record{
 		ID: s.ID, Stream: uint64(s.Stream), LastUsed: s.LastUsed, Client: s.Client, Topics: s.Topics,
-		Caps: uint16(s.Caps), Protocol: uint8(s.Protocol), State: uint8(s.State), LogLevel: uint8(s.LogLevel), Kind: s.Flags,
+		Caps: uint16(s.Caps), Protocol: uint8(s.Protocol), State: uint8(s.State), LogLevel: uint8(s.LogLevel), Kind: s.Flags, Gets: s.Gets, Log: s.Log,
 	}
 }
 
@@ -62,6 +62,6 @@ func toSession(r *session.Record) mcp.Session {
 	return mcp.Session{
 		ID: r.ID, Stream: mcp.StreamID(r.Stream), LastUsed: r.LastUsed, Client: r.Client, Topics: r.Topics,
 		Caps: mcp.Capabilities(r.Caps), Protocol: mcp.Revision(r.Protocol), State: mcp.State(r.State),
-		LogLevel: mcp.Level(r.LogLevel), Flags: r.Kind,
+		LogLevel: mcp.Level(r.LogLevel), Flags: r.Kind, Gets: r.Gets, Log: r.Log,
 	}
 }

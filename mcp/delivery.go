@@ -1,0 +1,88 @@
+package mcp
+
+import "sync"
+
+// This file brings one message to one session. Noting it in the session's log
+// and writing it to a stream is one step under the session's delivery lock, and
+// so is opening a stream and writing what was missed: an event is either in
+// what a stream begins with or follows on it, never both and never neither.
+// It makes the order of the log the order on the wire as well.
+//
+// Host.Send does not block, so the lock is held for some microseconds. Inside
+// it the locks of subscriptions, of one session record and of the tables in
+// held.go and poststream.go may be taken, and no second delivery lock.
+
+// deliveryLocks spreads sessions over locks; a power of two.
+const deliveryLocks = 64
+
+func (s *Server) delivery(ref uint64) *sync.Mutex {
+	return &s.deliveries[(ref*0x9e3779b97f4a7c15)>>58]
+}
+
+// sendToSession sends n over the session's TCP connection or its GET stream.
+// Without an open stream it is kept for a client that had one and may come
+// back. The error says that the client will not get it.
+func (s *Server) sendToSession(ref uint64, n *notice) error {
+	delivery := s.delivery(ref)
+	delivery.Lock()
+	defer delivery.Unlock()
+	sess, ok := s.o.Sessions.Load(ref)
+	if !ok {
+		return ErrNoStream
+	}
+	if sess.Flags&flagTCP != 0 {
+		return s.o.Host.Send(sess.Stream, n.line)
+	}
+	to := s.outlet(ref, &sess)
+	if s.o.Events == nil || to.stream == 0 {
+		if to.st == 0 {
+			return ErrNoStream
+		}
+		return s.o.Host.Send(to.st, n.framing(to.flags))
+	}
+	body := n.keep(s.o.Events)
+	seq := s.note(ref, &sess, to.stream, body)
+	if seq == 0 {
+		return ErrNoStream
+	}
+	if to.st == 0 {
+		if body == 0 {
+			return ErrNoStream
+		}
+		s.count.kept.Add(1)
+		return nil
+	}
+	err := s.o.Host.Send(to.st, n.numbered(to.flags, to.stream, seq))
+	if err != nil && body != 0 {
+		s.count.kept.Add(1) // the stream is about to close; the client may take it up again
+		return nil
+	}
+	return err
+}
+
+// note puts body into the session's log as the next event of a stream and
+// returns its number, 0 if the session has ended. The delivery lock is held.
+func (s *Server) note(ref uint64, sess *Session, stream, body uint32) (seq uint32) {
+	log, seq := s.o.Events.Append(sess.Log, stream, body)
+	return s.keepLog(ref, sess, log, seq)
+}
+
+// draw takes the next number of the session's log, 0 if the session has ended.
+// The delivery lock is held.
+func (s *Server) draw(ref uint64, sess *Session) (seq uint32) {
+	log, seq := s.o.Events.Draw(sess.Log)
+	return s.keepLog(ref, sess, log, seq)
+}
+
+// keepLog remembers the log of a session that had none.
+func (s *Server) keepLog(ref uint64, sess *Session, log, seq uint32) uint32 {
+	if log == sess.Log {
+		return seq
+	}
+	if !s.o.Sessions.Update(ref, func(now *Session) { now.Log = log }) {
+		s.o.Events.Drop(log) // endSession will not hear of it
+		return 0
+	}
+	sess.Log = log
+	return seq
+}

@@ -1,0 +1,104 @@
+package mcp
+
+import (
+	"strconv"
+
+	"github.com/rookery-server/rookery/codec"
+)
+
+// Events keeps the latest events of each session, so that a client whose
+// stream broke gets exactly what it missed (2025-11-25, transports,
+// resumability and redelivery). A log belongs to one session and is named by a
+// number, 0 for none; its events are numbered from 1 on, in one row for all
+// streams of the session. Bodies are stored once, however many logs hold them.
+//
+// An implementation is safe for concurrent use and never blocks. This package
+// uses one log from one goroutine at a time.
+type Events interface {
+	// Keep stores a copy of msg and returns a reference, which Release gives
+	// back; 0 if it cannot be kept.
+	Keep(msg []byte) (body uint32)
+	Release(body uint32)
+	// Append notes body as the next event of a stream; a log 0 is made. With
+	// body 0 the event is lost: what came before it on streams of its kind is
+	// not covered any more. Bit 31 of stream tells the two kinds apart.
+	Append(log, stream, body uint32) (sameLog, seq uint32)
+	// Draw takes a number without an event.
+	Draw(log uint32) (sameLog, seq uint32)
+	// Last returns the latest number, 0 for log 0.
+	Last(log uint32) (seq uint32)
+	// Since calls f for each event of a stream numbered above after, in order,
+	// or for none and reports false: the log lacks one of them, or never had
+	// the number after. f must not call Events; msg is good until it returns.
+	Since(log, stream, after uint32, f func(seq uint32, msg []byte)) (covered bool)
+	// Drop ends a log; 0 is allowed.
+	Drop(log uint32)
+}
+
+// postBit marks the number of a stream that is the response to a POST; GET
+// streams have those of Session.Gets.
+const postBit = 1 << 31
+
+// An event's id is "stream-number", both in hexadecimal: a cursor in its own
+// stream, as the specification asks, and unique in its session.
+func appendEventID(dst []byte, stream, seq uint32) []byte {
+	dst = strconv.AppendUint(dst, uint64(stream), 16)
+	dst = append(dst, '-')
+	return strconv.AppendUint(dst, uint64(seq), 16)
+}
+
+// parseEventID reads what appendEventID wrote, and nothing else.
+func parseEventID(id []byte) (stream, seq uint32, ok bool) {
+	i := 0
+	if stream, i, ok = parseHex(id); !ok || i == len(id) || id[i] != '-' {
+		return 0, 0, false
+	}
+	id = id[i+1:]
+	seq, i, ok = parseHex(id)
+	return stream, seq, ok && i == len(id)
+}
+
+// parseHex reads a number of 1 to 8 digits and returns how many there were.
+func parseHex(b []byte) (n uint32, digits int, ok bool) {
+	for digits < len(b) && unhex(b[digits]) <= 15 {
+		if digits == 8 {
+			return 0, digits, false
+		}
+		n = n<<4 | uint32(unhex(b[digits]))
+		digits++
+	}
+	return n, digits, digits > 0
+}
+
+// appendNumbered is appendEvent for an event that has an id.
+func appendNumbered(dst []byte, chunked bool, stream, seq uint32, msg []byte) []byte {
+	mark := 0
+	if chunked {
+		dst, mark = codec.BeginChunk(dst)
+	}
+	dst = append(appendEventID(append(dst, "id: "...), stream, seq), '\n')
+	dst = codec.AppendEvent(dst, "", "message", msg)
+	if chunked {
+		dst = codec.EndChunk(dst, mark)
+	}
+	return dst
+}
+
+// appendPriming appends the event without data that tells a client where its
+// stream begins, before there is anything to say (2025-11-25).
+func appendPriming(dst []byte, chunked bool, stream, seq uint32) []byte {
+	mark := 0
+	if chunked {
+		dst, mark = codec.BeginChunk(dst)
+	}
+	dst = append(appendEventID(append(dst, "id: "...), stream, seq), '\n')
+	dst = codec.AppendEvent(dst, "", "", nil)
+	if chunked {
+		dst = codec.EndChunk(dst, mark)
+	}
+	return dst
+}
+
+// primes reports whether clients of that revision know events without data.
+// Older ones try to parse them.
+func primes(rev Revision) bool { return rev >= Revision20251125 }

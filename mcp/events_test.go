@@ -1,0 +1,158 @@
+package mcp
+
+import (
+	"slices"
+	"sync"
+	"testing"
+)
+
+// fakeEvents is an event log under one lock that keeps everything, or the
+// latest few.
+type fakeEvents struct {
+	mu     sync.Mutex
+	bodies map[uint32]string
+	refs   map[uint32]int
+	logs   map[uint32]*fakeLog
+	next   uint32
+	max    int  // events a log keeps
+	full   bool // nothing can be kept
+}
+
+type fakeLog struct {
+	last   uint32
+	floor  [2]uint32
+	events []fakeEvent
+}
+
+type fakeEvent struct{ stream, seq, body uint32 }
+
+func newFakeEvents() *fakeEvents {
+	return &fakeEvents{bodies: map[uint32]string{}, refs: map[uint32]int{}, logs: map[uint32]*fakeLog{}, max: 1000}
+}
+
+func (e *fakeEvents) Keep(msg []byte) uint32 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.full {
+		return 0
+	}
+	e.next++
+	e.bodies[e.next], e.refs[e.next] = string(msg), 1
+	return e.next
+}
+
+func (e *fakeEvents) Release(body uint32) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.release(body)
+}
+
+func (e *fakeEvents) release(body uint32) {
+	if body == 0 {
+		return
+	}
+	if e.refs[body]--; e.refs[body] == 0 {
+		delete(e.refs, body)
+		delete(e.bodies, body)
+	} else if e.refs[body] < 0 {
+		panic("released too often")
+	}
+}
+
+func (e *fakeEvents) log(log uint32) (uint32, *fakeLog) {
+	if log == 0 {
+		e.next++
+		log = e.next
+		e.logs[log] = new(fakeLog)
+	}
+	l := e.logs[log]
+	if l == nil {
+		panic("a log that was dropped")
+	}
+	l.last++
+	return log, l
+}
+
+func (e *fakeEvents) Append(log, stream, body uint32) (uint32, uint32) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	log, l := e.log(log)
+	if body == 0 {
+		l.floor[stream>>31] = l.last
+		return log, l.last
+	}
+	e.refs[body]++
+	l.events = append(l.events, fakeEvent{stream, l.last, body})
+	for len(l.events) > e.max {
+		l.floor[l.events[0].stream>>31] = l.events[0].seq
+		e.release(l.events[0].body)
+		l.events = slices.Delete(l.events, 0, 1)
+	}
+	return log, l.last
+}
+
+func (e *fakeEvents) Draw(log uint32) (uint32, uint32) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	log, l := e.log(log)
+	return log, l.last
+}
+
+func (e *fakeEvents) Last(log uint32) uint32 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if l := e.logs[log]; l != nil {
+		return l.last
+	}
+	return 0
+}
+
+func (e *fakeEvents) Since(log, stream, after uint32, f func(uint32, []byte)) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := e.logs[log]
+	if l == nil {
+		return after == 0
+	}
+	if after > l.last || after < l.floor[stream>>31] {
+		return false
+	}
+	for _, ev := range l.events {
+		if ev.stream == stream && ev.seq > after {
+			f(ev.seq, []byte(e.bodies[ev.body]))
+		}
+	}
+	return true
+}
+
+func (e *fakeEvents) Drop(log uint32) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if l := e.logs[log]; l != nil {
+		for _, ev := range l.events {
+			e.release(ev.body)
+		}
+		delete(e.logs, log)
+	}
+}
+
+// left counts what nobody dropped or released.
+func (e *fakeEvents) left() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.logs) + len(e.bodies)
+}
+
+func TestEventIDs(t *testing.T) {
+	for _, ev := range [][2]uint32{{1, 0}, {0xffff, 1}, {postBit | 7, 0xffffffff}} {
+		id := appendEventID(nil, ev[0], ev[1])
+		if stream, seq, ok := parseEventID(id); !ok || stream != ev[0] || seq != ev[1] {
+			t.Errorf("%s is read as %x, %x, %v", id, stream, seq, ok)
+		}
+	}
+	for _, bad := range []string{"", "-", "1", "1-", "-1", "1-1-1", "g-1", "1-g", "123456789-1", "1-123456789", " 1-1", "1-1 "} {
+		if _, _, ok := parseEventID([]byte(bad)); ok {
+			t.Errorf("%q is taken for an id", bad)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package mcp
+
+import "github.com/rookery-server/rookery/codec"
+
+// resume takes up the stream that Last-Event-ID names: first what its client
+// missed, then what follows. A client of which something is lost is told so
+// with 404, after which it begins a new session (2025-11-25, session
+// management): half of what was missed would look like all of it. The delivery
+// lock is held.
+func (s *Server) resume(x *Exchange, ref uint64, sess *Session) {
+	stream, after, ok := parseEventID(x.Req.LastEventID.Of(x.Msg))
+	if !ok || stream&^postBit == 0 {
+		s.badHTTP(x, 400, "Last-Event-ID is none of ours")
+		return
+	}
+	if stream&postBit != 0 {
+		s.resumePost(x, ref, sess, stream, after)
+		return
+	}
+	x.appendHeldHead()
+	if stream > uint32(sess.Gets) || !s.replay(x, sess, stream, after) {
+		s.uncovered(x)
+		return
+	}
+	x.Out = appendComment(x.Out, !x.plain(), keepAliveText) // some proxies wait for a first byte
+	s.count.streamsResumed.Add(1)
+	if stream == uint32(sess.Gets) {
+		if sess.Stream != 0 { // its client lost it without our knowing
+			s.count.streamsReplaced.Add(1)
+			s.endStream(sess.Stream, sess.Flags)
+		}
+		s.holdGet(x, ref, sess.Gets)
+		return
+	}
+	s.holdMore(x, ref, stream)
+}
+
+// holdMore holds the exchange's connection as a stream beside the latest and
+// writes out how it begins.
+func (s *Server) holdMore(x *Exchange, ref uint64, stream uint32) {
+	if !s.hold(ref, held{stream, x.Stream, x.framing()}) {
+		s.ended(x)
+		return
+	}
+	if x.flush(s.o.Host) != nil {
+		s.letGo(ref, onConnection(x.Stream))
+		x.Close = true
+		return
+	}
+	s.count.streamsOpened.Add(1)
+	x.Hold, x.Word = true, ref
+}
+
+// resumePost takes up the response to a POST. If its call is over the reply is
+// among what was missed, and the response ends with it.
+func (s *Server) resumePost(x *Exchange, ref uint64, sess *Session, stream, after uint32) {
+	running := s.posts.find(ref, stream)
+	if running == nil {
+		x.appendStreamHead()
+	} else {
+		x.appendHeldHead()
+	}
+	// The number of the stream itself is the id of its first event, and the
+	// same whoever asks: no stream of that number began elsewhere.
+	if after < stream&^postBit || !s.replay(x, sess, stream, after) {
+		s.uncovered(x)
+		return
+	}
+	s.count.streamsResumed.Add(1)
+	if running == nil {
+		if !x.plain() {
+			x.Out = codec.AppendLastChunk(x.Out)
+		}
+		return
+	}
+	running.cut = true // this connection has its place
+	x.Out = appendComment(x.Out, !x.plain(), keepAliveText)
+	s.holdMore(x, ref, stream)
+}
+
+// replay appends what the log has of a stream behind a number, or reports that
+// it does not have all.
+func (s *Server) replay(x *Exchange, sess *Session, stream, after uint32) bool {
+	chunked := !x.plain()
+	events := uint64(0)
+	covered := s.o.Events.Since(sess.Log, stream, after, func(seq uint32, msg []byte) {
+		x.Out = appendNumbered(x.Out, chunked, stream, seq, msg)
+		events++
+	})
+	s.count.replayed.Add(events)
+	return covered
+}
+
+// uncovered says that a stream cannot be taken up again.
+func (s *Server) uncovered(x *Exchange) {
+	x.Out = x.Out[:x.earlier]
+	s.count.resumesRefused.Add(1)
+	x.refuse(404, nil, errNotCovered)
+}
