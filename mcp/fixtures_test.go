@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/rookery-server/rookery/codec"
 )
@@ -57,6 +58,19 @@ func addFixtures(t testing.TB, s *Server) {
 	raw("ask", func(ctx context.Context, c *Call) (*ToolResult, error) {
 		answer, err := c.Ask(ctx, "roots/list", nil)
 		if err != nil {
+			return nil, err
+		}
+		return Text(string(answer)), nil
+	})
+	raw("away", func(ctx context.Context, c *Call) (*ToolResult, error) {
+		if err := c.CloseStream(250 * time.Millisecond); err != nil {
+			return nil, err
+		}
+		answer, err := c.Ask(ctx, "roots/list", nil)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.CloseStream(time.Second); err != nil { // once more
 			return nil, err
 		}
 		return Text(string(answer)), nil

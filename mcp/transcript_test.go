@@ -36,7 +36,8 @@ var update = flag.Bool("update", false, "write what the server says into testdat
 // Nothing may be left unread at the end. In client sections $session is the id
 // in the latest Mcp-Session-Id header of a response, $ask the id of the latest
 // question. Time and waiting are synctest's: after each client section
-// everything runs until it blocks. With -update the server sections are
+// everything runs until it blocks. If the text on top says "event log", the
+// server keeps one. With -update the server sections are
 // rewritten: read the difference.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -67,7 +68,14 @@ type player struct {
 }
 
 func play(t *testing.T, archive *txtar.Archive) {
-	b := newTestbed(nil)
+	var events *fakeEvents
+	b := newTestbed(func(o *Options) {
+		if bytes.Contains(archive.Comment, []byte("event log")) {
+			events = newFakeEvents()
+			events.max = 4
+			o.Events = events
+		}
+	})
 	addFixtures(t, b.Server)
 	p := &player{testbed: b, conns: map[string]StreamID{}, readers: map[StreamID]*responses{}}
 	for i := range archive.Files {
@@ -104,6 +112,9 @@ func play(t *testing.T, archive *txtar.Archive) {
 		p.SessionEnded(ref, last)
 	}
 	synctest.Wait()
+	if events != nil && events.left() != 0 {
+		t.Errorf("%d logs and bodies left", events.left())
+	}
 	if n := p.calls.InFlight() + p.calls.Asks(); n != 0 {
 		t.Errorf("%d calls and questions left", n)
 	}
