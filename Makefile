@@ -46,7 +46,7 @@ compile: ## compile every package for Linux and macOS
 ## ---- tests
 
 .PHONY: test
-test: vet unit race fuzz e2e density ## everything: vet, unit, race, fuzz, end to end, density (< 10 min on 2 cores)
+test: vet unit race fuzz e2e conformance density ## everything: vet, unit, race, fuzz, end to end, conformance, density (< 10 min on 2 cores)
 	@echo 'all tests passed'
 
 .PHONY: unit
@@ -64,6 +64,10 @@ fuzz: ## fuzz each decoder for FUZZTIME (5s)
 .PHONY: e2e
 e2e: e2e/node_modules/.package-lock.json ## the built binary against the official Go and TypeScript MCP clients
 	$(GO) test -count=1 -run '$(RUN)' -skip '^TestDensity' ./e2e
+
+.PHONY: conformance
+conformance: ## the public MCP conformance suites against the example servers (ARGS=--json, ARGS=scenario)
+	scripts/conformance.sh $(ARGS)
 
 .PHONY: density
 density: ## open as many connections as the descriptor limit allows; hold bytes each to bench/budgets.json
