@@ -171,10 +171,11 @@ type vanishing struct{ *fakeSessions }
 
 func (vanishing) Update(uint64, func(*Session)) bool { return false }
 
-// TestStreamsUnderFire opens, replaces, subscribes, ends and publishes from
+// TestStreamsUnderFire opens, adds, subscribes, ends and publishes from
 // all sides. The race detector and the final counts are the judges.
 func TestStreamsUnderFire(t *testing.T) {
-	b := newTestbed(nil)
+	events := newFakeEvents()
+	b := newTestbed(withEvents(events))
 	addFixtures(t, b.Server)
 	rounds := 150
 	if raceEnabled {
@@ -205,7 +206,7 @@ func TestStreamsUnderFire(t *testing.T) {
 					x, _ := exchange(st+2, raw)
 					b.do(x)
 				}
-				x, _ = exchange(st+3, "GET /mcp HTTP/1.1\r\nHost: h\r\n"+header+"\r\n\r\n") // replaces
+				x, _ = exchange(st+3, "GET /mcp HTTP/1.1\r\nHost: h\r\n"+header+"\r\n\r\n") // one more
 				b.do(x)
 				b.disconnect(st + 2)
 				b.disconnect(st)
@@ -218,8 +219,8 @@ func TestStreamsUnderFire(t *testing.T) {
 	clients.Wait()
 	stop()
 	wg.Wait()
-	if st := b.Stats(); st.Subscriptions != 0 || st.Topics != 0 || st.Listens != 0 || st.SessionsCreated != st.SessionsEnded {
-		t.Errorf("%+v", st)
+	if st := b.Stats(); st.Subscriptions != 0 || st.Topics != 0 || st.Listens != 0 || st.SessionsCreated != st.SessionsEnded || events.left() != 0 {
+		t.Errorf("%d logs and bodies left, %+v", events.left(), st)
 	}
 }
 
