@@ -70,6 +70,9 @@ func (c *Call) Client() string {
 	if c.session == 0 {
 		return clientName(c.info)
 	}
+	if c.s.o.Backend != nil {
+		return c.s.o.Backend.ClientName(c.sess.Client)
+	}
 	if c.s.o.ClientName == nil || c.sess.Client == 0 {
 		return ""
 	}

@@ -44,10 +44,15 @@ func (s *Server) Plan(x *Exchange) Where {
 	}
 	switch x.Env.Kind {
 	case codec.KindRequest:
-		if s.inline(methods[string(x.Env.MethodName(body))], paramsOf(body, &x.Env)) {
+		if s.inline(s.method(x.Env.MethodName(body)), paramsOf(body, &x.Env)) {
 			return OnLoop
 		}
 		return OnWorker
+	case codec.KindNotification:
+		if s.userNotification(x.Env.MethodName(body)) {
+			return OnWorker
+		}
+		return OnLoop
 	case codec.KindBatch:
 		return s.planBatch(body)
 	default:
@@ -56,10 +61,11 @@ func (s *Server) Plan(x *Exchange) Where {
 }
 
 // planBatch sends a batch with a request in it to a worker: it may hold many.
+// So it does with what user code is to be notified of.
 func (s *Server) planBatch(body []byte) Where {
 	where := OnLoop
-	_ = codec.EachInBatch(body, &s.o.Limits, func(_ []byte, env codec.Envelope, _ *codec.Error) bool {
-		if env.Kind == codec.KindRequest {
+	_ = codec.EachInBatch(body, &s.o.Limits, func(one []byte, env codec.Envelope, _ *codec.Error) bool {
+		if env.Kind == codec.KindRequest || env.Kind == codec.KindNotification && s.userNotification(env.MethodName(one)) {
 			where = OnWorker
 		}
 		return where == OnLoop

@@ -32,8 +32,12 @@ func (s *Server) serveLegacy(x *Exchange, body []byte, sse bool) {
 	case codec.KindRequest:
 		s.serveRequest(x, body, ref, sess, sse)
 	case codec.KindNotification:
-		s.notified(ref, x.Env.MethodName(body), paramsOf(body, &x.Env))
+		name, params := x.Env.MethodName(body), paramsOf(body, &x.Env)
+		s.notified(ref, name, params)
 		x.respond(202, "", "", nil)
+		if s.userNotification(name) {
+			s.notifyBackend(x, name, params, ref, sess)
+		}
 	case codec.KindBatch:
 		// What initialize agreed on counts, and the header if the client is
 		// older than it claimed.
@@ -162,6 +166,9 @@ func (s *Server) serveInBatch(x *Exchange, msg []byte, env *codec.Envelope, ref 
 		_ = s.serve(c, name) // the error stands in the response
 	case codec.KindNotification:
 		s.notified(ref, name, paramsOf(msg, env))
+		if s.userNotification(name) {
+			s.notifyBackend(x, name, paramsOf(msg, env), ref, sess)
+		}
 	default:
 		s.answered(ref, msg, env)
 	}

@@ -36,20 +36,12 @@ func serveInitialize(_ context.Context, c *Call) error {
 		rev = lastLegacy
 	}
 	s := c.s
-	sess := Session{
+	err := c.begin(Session{
 		Client: s.intern(client), Caps: parseCapabilities(caps), Protocol: rev, State: StateInitialized,
-	}
-	if c.sink.tcp != nil {
-		sess.Stream, sess.Flags = c.stream, flagTCP
-	}
-	id, ref, err := s.o.Sessions.Create(sess)
+	})
 	if err != nil {
-		return errTooMany
+		return err
 	}
-	sess.ID = id
-	s.count.sessionsCreated.Add(1)
-	c.session, c.sess, c.rev = ref, sess, rev
-
 	b := c.open()
 	b = append(append(appendKey(b, "protocolVersion"), '"'), rev.String()...)
 	b = append(b, '"')
@@ -57,6 +49,21 @@ func serveInitialize(_ context.Context, c *Call) error {
 	b = append(appendKey(b, "serverInfo"), s.info...)
 	b = appendStringMember(b, "instructions", s.o.Instructions)
 	c.close(b)
+	return nil
+}
+
+// begin makes sess the session of the call.
+func (c *Call) begin(sess Session) error {
+	if c.sink.tcp != nil {
+		sess.Stream, sess.Flags = c.stream, flagTCP
+	}
+	id, ref, err := c.s.o.Sessions.Create(sess)
+	if err != nil {
+		return errTooMany
+	}
+	sess.ID = id
+	c.s.count.sessionsCreated.Add(1)
+	c.session, c.sess, c.rev = ref, sess, sess.Protocol
 	return nil
 }
 

@@ -60,10 +60,6 @@ type filter struct {
 }
 
 func serveListen(_ context.Context, c *Call) error {
-	want := member(c.params, "notifications")
-	if !isObject(want) {
-		return refuse(codec.CodeInvalidParams, "notifications must be an object")
-	}
 	reg := c.s.reg.Load()
 	var offered listKind
 	if len(reg.tools.all) > 0 {
@@ -75,12 +71,21 @@ func serveListen(_ context.Context, c *Call) error {
 	if reg.hasResources() {
 		offered |= resourceList
 	}
+	return c.readFilter(offered, offered&resourceList != 0)
+}
+
+// readFilter reads what a client wants to hear of, as far as it is offered.
+func (c *Call) readFilter(offered listKind, subscribe bool) error {
+	want := member(c.params, "notifications")
+	if !isObject(want) {
+		return refuse(codec.CodeInvalidParams, "notifications must be an object")
+	}
 	f := &filter{raw: []byte{'{'}}
 	tools, prompts, resources, uris := pick(want, "toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions")
 	f.list(tools, toolList&offered, "toolsListChanged")
 	f.list(prompts, promptList&offered, "promptsListChanged")
 	f.list(resources, resourceList&offered, "resourcesListChanged")
-	if offered&resourceList != 0 && uris != nil {
+	if subscribe && uris != nil {
 		if e := f.addURIs(uris, c.s.o.SubscriptionsMax); e != nil {
 			return e
 		}

@@ -57,6 +57,9 @@ func (s *Server) inline(m *method, params []byte) bool {
 	if m == nil || !m.user {
 		return true
 	}
+	if s.o.Backend != nil {
+		return false
+	}
 	name, ok := text(member(params, m.header))
 	if !ok {
 		return true // an error
@@ -117,7 +120,7 @@ func (s *Server) dispatch(c *Call, name []byte) *codec.Error {
 	if string(c.id) == "null" {
 		return errNullID
 	}
-	m := methods[string(name)]
+	m := s.method(name)
 	if m == nil || c.rev < m.first || c.rev > m.last {
 		return errUnknownMethod
 	}

@@ -113,16 +113,20 @@ func (s *Server) serveListen(x *Exchange, c *Call) {
 		x.refuse(406, c.id, refuse(codec.CodeInvalidRequest, "Accept must allow text/event-stream"))
 		return
 	}
+	flags := uint8(0)
+	if x.plain() {
+		flags = flagPlain
+	}
+	if s.o.Backend != nil && len(c.listen.uris) > 0 {
+		s.listenLater(x, c, flags)
+		return
+	}
 	if c.listen.empty() {
 		x.appendStreamHead()
 	} else {
 		x.appendHeldHead()
 	}
 	x.Out = appendEvent(x.Out, !x.plain(), c.appendAcknowledgement(nil))
-	flags := uint8(0)
-	if x.plain() {
-		flags = flagPlain
-	}
 	if c.listen.empty() {
 		x.Out = s.appendListenEnd(x.Out, c.id, flags)
 		return

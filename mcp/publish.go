@@ -201,7 +201,7 @@ func (s *Server) sendToListener(ref owner, n *notice) error {
 		s.awaitOpen(l.stream)
 		l, long, ok = s.subs.listener(ref)
 	}
-	if !ok {
+	if !ok || l.flags&flagPending != 0 {
 		return ErrNoStream
 	}
 	return s.o.Host.Send(l.stream, n.tagged(l.tag(long), l.flags))

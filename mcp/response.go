@@ -95,13 +95,18 @@ func (x *Exchange) finishReply(c *Call, status int, extra string) {
 
 // sessionHeader names a session to its client.
 func sessionHeader(id [16]byte) string {
-	const digits = "0123456789abcdef"
 	b := make([]byte, 0, 64)
-	b = append(b, "Mcp-Session-Id: "...)
-	for _, c := range id {
-		b = append(b, digits[c>>4], digits[c&15])
-	}
+	b = appendSessionID(append(b, "Mcp-Session-Id: "...), id)
 	return string(append(b, "\r\n"...))
+}
+
+// appendSessionID appends the 32 hex digits of a session id.
+func appendSessionID(dst []byte, id [16]byte) []byte {
+	const digits = "0123456789abcdef"
+	for _, c := range id {
+		dst = append(dst, digits[c>>4], digits[c&15])
+	}
+	return dst
 }
 
 // parseSessionID reads the 32 hex digits of a session id.

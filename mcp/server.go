@@ -61,6 +61,9 @@ type Options struct {
 	AllowedOrigins []string
 	// Middleware wraps the handling of every request, the first outermost.
 	Middleware []func(next Handler) Handler
+	// Backend answers in the place of what is registered, nil: nobody does. It
+	// is served over HTTP only.
+	Backend Backend
 }
 
 // Handler handles one request. It leaves the result in the call
@@ -133,6 +136,10 @@ func New(o Options) *Server {
 	s.handle = serveMethod
 	for i := len(o.Middleware) - 1; i >= 0; i-- {
 		s.handle = o.Middleware[i](s.handle)
+	}
+	if o.Backend != nil {
+		s.subs.vanished = o.Backend.Unwatched
+		o.Backend.Attach(s)
 	}
 	return s
 }

@@ -25,6 +25,7 @@ const (
 	flagPlain               // Stream ends with its connection (HTTP/1.0): no chunks
 	flagOpening             // the head of a listen stream is being written: see opening.go
 	flagHeld                // the session has more open streams: see held.go
+	flagPending             // a listen stream waits for its acknowledgement: see backlisten.go
 )
 
 // Listening reports whether the session has, or may have, a stream open besides

@@ -43,6 +43,9 @@ type subscriptions struct {
 	listens slab[listener]
 	longIDs map[uint32]string // of listens, ids that do not fit
 	walks   []*walk
+
+	// vanished, if set, is told of topics nobody wants any more, under mu.
+	vanished func(uri string) // immutable
 }
 
 // walk is a publication on its way through a topic's list. Entries are removed
@@ -185,11 +188,22 @@ func (t *subscriptions) remove(i uint32) {
 	}
 	if tp.head == 0 {
 		delete(t.byURI, tp.uri)
+		if t.vanished != nil {
+			t.vanished(tp.uri)
+		}
 		*tp = topic{}
 		t.vacant = append(t.vacant, e.topic)
 	}
 	*e = entry{}
 	t.entries.put(i)
+}
+
+// has reports whether anybody is subscribed to uri.
+func (t *subscriptions) has(uri string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ok := t.byURI[uri]
+	return ok
 }
 
 // begin starts a walk through the subscribers of uri; nil if there are none.

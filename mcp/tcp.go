@@ -22,8 +22,12 @@ type RPC struct {
 }
 
 // Knows reports whether method is one of MCP's and, if it is, whether it may
-// run on the loop whatever its params. Notifications of MCP are known too.
+// run on the loop whatever its params. Notifications of MCP are known too. With a
+// Backend none is: it answers over HTTP.
 func (s *Server) Knows(method []byte) (known, inline bool) {
+	if s.o.Backend != nil {
+		return false, false
+	}
 	if m := methods[string(method)]; m != nil {
 		return true, !m.user
 	}
