@@ -33,11 +33,15 @@ func appendFloat(dst []byte, f float64) []byte {
 	return strconv.AppendFloat(dst, f, 'g', -1, 64)
 }
 
-// appendImplementation appends {"name":…,"version":…,"title":…}.
-func appendImplementation(dst []byte, name, version, title string) []byte {
+// appendImplementation appends what clients are told of the server:
+// {"name":…,"version":…} and the rest where there is some.
+func appendImplementation(dst []byte, o *Options) ([]byte, error) {
 	dst = append(dst, '{')
-	dst = codec.AppendString(appendKey(dst, "name"), name)
-	dst = codec.AppendString(appendKey(dst, "version"), version)
-	dst = appendStringMember(dst, "title", title)
-	return append(dst, '}')
+	dst = codec.AppendString(appendKey(dst, "name"), o.Name)
+	dst = codec.AppendString(appendKey(dst, "version"), o.Version)
+	dst = appendStringMember(dst, "title", o.Title)
+	dst = appendStringMember(dst, "description", o.Description)
+	dst = appendStringMember(dst, "websiteUrl", o.WebsiteURL)
+	dst, err := appendIcons(dst, o.Icons)
+	return append(dst, '}'), err
 }

@@ -1,10 +1,8 @@
 package mcp
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"slices"
 	"sync"
 
 	"github.com/rookery-server/rookery/codec"
@@ -36,9 +34,12 @@ type Call struct {
 	result int     // where in reply the result begins
 	listen *filter // subscriptions/listen: what is asked for
 
-	mu   sync.Mutex
-	over bool // guarded by mu: the handler has returned
-	sink sink // guarded by mu while the handler runs
+	mu       sync.Mutex
+	over     bool    // guarded by mu: the handler has returned
+	moved    bool    // guarded by mu: progress was sent
+	progress float64 // guarded by mu: the latest
+	input    *input  // guarded by mu: questions to a client without a session
+	sink     sink    // guarded by mu while the handler runs
 }
 
 // Method returns the request's method.
@@ -131,19 +132,10 @@ func (c *Call) openMeta(meta map[string]any) ([]byte, error) {
 
 func (c *Call) close(b []byte) { c.reply.b = append(b, '}') }
 
-// cacheable appends the hints a modern client needs of results it may keep:
-// ours are stale at once and the same for everybody.
-func (c *Call) cacheable(b []byte) []byte {
-	if !c.rev.modern() {
-		return b
-	}
-	b = append(appendKey(b, "ttlMs"), '0')
-	return append(appendKey(b, "cacheScope"), `"public"`...)
-}
-
 // Progress tells the client how far the call is; total 0 and message "" are
-// left out. It does nothing if the client did not ask. An error means that
-// nothing reached the client, and seldom matters to a handler.
+// left out. It does nothing if the client did not ask, or if progress has not
+// grown since the last time, as it must (progress). An error means that nothing
+// reached the client, and seldom matters to a handler.
 func (c *Call) Progress(progress, total float64, message string) error {
 	if c.token == nil {
 		return nil
@@ -155,7 +147,14 @@ func (c *Call) Progress(progress, total float64, message string) error {
 		b = appendFloat(appendKey(b, "total"), total)
 	}
 	b = appendStringMember(b, "message", message)
-	return c.notify("notifications/progress", append(b, '}'))
+	msg := codec.AppendNotification(nil, "notifications/progress", append(b, '}'))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.moved && progress <= c.progress {
+		return nil
+	}
+	c.moved, c.progress = true, progress
+	return c.emit(msg)
 }
 
 // Log sends a log message about the call to the client if it asked for
@@ -188,6 +187,11 @@ func (c *Call) notify(method string, params []byte) error {
 	msg := codec.AppendNotification(nil, method, params)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.emit(msg)
+}
+
+// emit sends a message of the call. The caller holds c.mu.
+func (c *Call) emit(msg []byte) error {
 	if c.over {
 		return ErrCallOver
 	}
@@ -220,92 +224,3 @@ func (c *Call) scope() rpc.Scope {
 
 func sessionScope(ref uint64) rpc.Scope { return rpc.Scope(ref | 1<<63) }
 func streamScope(st StreamID) rpc.Scope { return rpc.Scope(st) }
-
-// Ask sends a request to the client and waits for its answer, which it returns
-// as raw JSON. The handler leaves its worker meanwhile, so that any number may
-// wait; they are bounded by the loop's and the call table's own limits. An
-// error answer comes back as *codec.Error; other errors are those of ctx, the
-// limits, and ErrCannotAsk, ErrNoStream, ErrSessionEnded. A request the client
-// did not declare to understand is not sent.
-func (c *Call) Ask(ctx context.Context, method string, params any) ([]byte, error) {
-	if c.session == 0 || c.sink.worker == nil {
-		return nil, ErrCannotAsk
-	}
-	if need := neededFor(method); need&^c.caps != 0 {
-		return nil, MissingCapability(need)
-	}
-	raw, err := rawJSON(params)
-	if err != nil {
-		return nil, err
-	}
-	if string(raw) == "null" {
-		raw = nil
-	}
-	q, err := c.s.o.Calls.Ask(c.scope())
-	if err != nil {
-		return nil, err
-	}
-	defer q.Abandon()
-	msg := codec.AppendRequest(nil, q.AppendID(nil), method, raw)
-	if err := c.sendAndLeave(msg); err != nil {
-		return nil, err
-	}
-	defer c.comeBack()
-	ctx, cancel := context.WithTimeout(ctx, c.s.o.AskTimeout)
-	defer cancel()
-	answer, isError, err := q.Wait(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if isError {
-		return nil, parseError(answer)
-	}
-	return answer, nil
-}
-
-// neededFor returns what a client must have declared to be asked.
-func neededFor(method string) Capabilities {
-	switch method {
-	case "sampling/createMessage":
-		return CapSampling
-	case "elicitation/create":
-		return CapElicitation
-	case "roots/list":
-		return CapRoots
-	}
-	return 0
-}
-
-// parseError decodes a client's error object.
-func parseError(raw []byte) *codec.Error {
-	var e struct {
-		Code    int    `json:"code"`
-		Message string `json:"message"`
-	}
-	if codec.Unmarshal(raw, &e) != nil {
-		e.Code, e.Message = codec.CodeInternal, "the client answered with a malformed error"
-	}
-	return &codec.Error{Code: e.Code, Message: e.Message, Data: slices.Clone(member(raw, "data"))}
-}
-
-func (c *Call) sendAndLeave(msg []byte) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.over {
-		return ErrCallOver
-	}
-	if err := c.sink.leave(); err != nil {
-		return err
-	}
-	if err := c.count(c.sink.emit(c, msg)); err != nil {
-		c.sink.comeBack()
-		return err
-	}
-	return nil
-}
-
-func (c *Call) comeBack() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sink.comeBack()
-}

@@ -10,7 +10,7 @@ import (
 // This file runs user code: tools, reads and prompts.
 
 func serveCallTool(ctx context.Context, c *Call) error {
-	rawName, args, meta, _ := pick(c.params, "name", "arguments", "_meta", "\x00")
+	rawName, args, meta, state := pick(c.params, "name", "arguments", "_meta", "requestState")
 	name, ok := text(rawName)
 	if !ok {
 		return refuse(codec.CodeInvalidParams, "name must be a string")
@@ -24,11 +24,17 @@ func serveCallTool(ctx context.Context, c *Call) error {
 	}
 	c.readToken(meta)
 	var err error
+	if err = c.resume(state, name, args); err != nil {
+		return err
+	}
 	if c.args, err = t.input.validate(args); err != nil {
 		return c.badInput(err)
 	}
 	r, err := t.handle(ctx, c)
 	if err != nil {
+		if c.wantsInput(err) {
+			return c.inputRequired(name, args)
+		}
 		var e *codec.Error
 		if errors.As(err, &e) {
 			return e
@@ -57,7 +63,7 @@ func (c *Call) toolResult(r *ToolResult, output *schema) error {
 	if err != nil {
 		return err
 	}
-	if b, err = appendToolResult(b, r, output); err != nil {
+	if b, err = appendToolResult(b, r, output, c.rev.modern()); err != nil {
 		return err
 	}
 	if r.IsError {
@@ -68,7 +74,7 @@ func (c *Call) toolResult(r *ToolResult, output *schema) error {
 }
 
 func serveReadResource(ctx context.Context, c *Call) error {
-	rawURI, meta, _, _ := pick(c.params, "uri", "_meta", "\x00", "\x00")
+	rawURI, meta, state, _ := pick(c.params, "uri", "_meta", "requestState", "\x00")
 	uri, ok := text(rawURI)
 	if !ok {
 		return refuse(codec.CodeInvalidParams, "uri must be a string")
@@ -78,14 +84,21 @@ func serveReadResource(ctx context.Context, c *Call) error {
 		return ResourceNotFound(c.rev, string(uri))
 	}
 	c.readToken(meta)
-	contents, mimeType, err := rd.read(ctx, c, string(uri))
+	if err := c.resume(state, uri, nil); err != nil {
+		return err
+	}
+	contents, err := rd.read(ctx, c, string(uri))
 	if err != nil {
+		if c.wantsInput(err) {
+			return c.inputRequired(uri, nil)
+		}
 		return err
 	}
 	if contents == nil {
 		return ResourceNotFound(c.rev, string(uri))
 	}
-	b := append(appendKey(c.cacheable(c.open()), "contents"), '[')
+	mimeType, cache := rd.defaults()
+	b := append(appendKey(c.cacheable(c.open(), cache), "contents"), '[')
 	for i, r := range contents {
 		if i > 0 {
 			b = append(b, ',')
@@ -96,7 +109,9 @@ func serveReadResource(ctx context.Context, c *Call) error {
 		if r.MIMEType == "" {
 			r.MIMEType = mimeType
 		}
-		b = r.append(b)
+		if b, err = r.append(b); err != nil {
+			return err
+		}
 	}
 	c.close(append(b, ']'))
 	return nil
@@ -114,7 +129,7 @@ func ResourceNotFound(rev Revision, uri string) *codec.Error {
 }
 
 func serveGetPrompt(ctx context.Context, c *Call) error {
-	rawName, rawArgs, meta, _ := pick(c.params, "name", "arguments", "_meta", "\x00")
+	rawName, rawArgs, meta, state := pick(c.params, "name", "arguments", "_meta", "requestState")
 	name, ok := text(rawName)
 	if !ok {
 		return refuse(codec.CodeInvalidParams, "name must be a string")
@@ -124,32 +139,36 @@ func serveGetPrompt(ctx context.Context, c *Call) error {
 		return refuse(codec.CodeInvalidParams, "unknown prompt "+string(codec.AppendString(nil, string(name))))
 	}
 	c.readToken(meta)
-	args := make(map[string]string)
-	for o := members(rawArgs); ; {
-		key, raw, more := o.next()
-		if !more {
-			break
-		}
-		val, ok := text(raw)
-		if !ok {
-			return refuse(codec.CodeInvalidParams, "arguments of a prompt are strings")
-		}
-		args[unescape(key)] = string(val)
+	args, ok := stringMap(rawArgs)
+	if !ok {
+		return refuse(codec.CodeInvalidParams, "arguments of a prompt are strings")
+	}
+	if args == nil {
+		args = make(map[string]string)
 	}
 	for _, need := range p.required {
 		if _, ok := args[need]; !ok {
 			return refuse(codec.CodeInvalidParams, "missing argument "+need)
 		}
 	}
+	if err := c.resume(state, name, rawArgs); err != nil {
+		return err
+	}
 	r, err := p.get(ctx, c, args)
 	if err != nil {
+		if c.wantsInput(err) {
+			return c.inputRequired(name, rawArgs)
+		}
 		return err
 	}
 	if r == nil {
 		r = new(PromptResult)
 	}
-	b, err := r.append(c.open())
+	b, err := c.openMeta(r.Meta)
 	if err != nil {
+		return err
+	}
+	if b, err = r.append(b); err != nil {
 		return err
 	}
 	c.close(b)

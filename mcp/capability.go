@@ -61,18 +61,37 @@ func declared(raw []byte, c Capabilities) Capabilities {
 	return 0
 }
 
-// appendJSON appends c as a ClientCapabilities object with its top-level names.
+// appendJSON appends c as a ClientCapabilities object.
 func (c Capabilities) appendJSON(dst []byte) []byte {
 	dst = append(dst, '{')
 	for _, n := range [...]struct {
-		bit  Capabilities
-		name string
-	}{{CapRoots, "roots"}, {CapSampling, "sampling"}, {CapElicitation, "elicitation"}, {CapTasks, "tasks"}} {
-		if c&n.bit != 0 {
-			dst = append(appendKey(dst, n.name), "{}"...)
+		bits  Capabilities
+		name  string
+		parts []capabilityPart
+	}{
+		{CapRoots, "roots", nil},
+		{CapSampling | CapSamplingTools | CapSamplingContext, "sampling", []capabilityPart{{CapSamplingTools, "tools"}, {CapSamplingContext, "context"}}},
+		{CapElicitation | CapElicitationForm | CapElicitationURL, "elicitation", []capabilityPart{{CapElicitationURL, "url"}}}, // form is implied
+		{CapTasks, "tasks", nil},
+	} {
+		if c&n.bits == 0 {
+			continue
 		}
+		dst = append(appendKey(dst, n.name), '{')
+		for _, p := range n.parts {
+			if c&p.bit != 0 {
+				dst = append(appendKey(dst, p.name), "{}"...)
+			}
+		}
+		dst = append(dst, '}')
 	}
 	return append(dst, '}')
+}
+
+// capabilityPart is a member of a capability.
+type capabilityPart struct {
+	bit  Capabilities
+	name string
 }
 
 // MissingCapability returns the error for a request that needs something of

@@ -14,7 +14,10 @@ const (
 	CodeHeaderMismatch     = -32020 // a required header is missing or differs from the body
 	CodeMissingCapability  = -32021 // the client did not declare what the request needs
 	CodeUnsupportedVersion = -32022 // data lists the supported versions
-	CodeCancelled          = -32800 // the client cancelled the request
+	// CodeURLElicitationRequired says that the user must open a URL first
+	// (2025-11-25).
+	CodeURLElicitationRequired = -32042
+	CodeCancelled              = -32800 // the client cancelled the request
 )
 
 // Errors a handler may meet when it talks to the client.
@@ -34,7 +37,7 @@ var (
 	// rest: its revision or its transport has no way.
 	ErrCannotResume = errors.New("mcp: the client cannot take up this call's stream again")
 	// ErrCannotAsk says that this call cannot ask the client: it runs on the
-	// loop, or its revision has no requests from the server.
+	// loop, has no session yet, or its revision has no such question.
 	ErrCannotAsk = errors.New("mcp: the client cannot be asked during this call")
 )
 
@@ -58,5 +61,7 @@ var (
 	errNoResponses    = refuse(codec.CodeInvalidRequest, "this revision has no requests from the server to answer")
 	errInternal       = refuse(codec.CodeInternal, "internal error")
 	errWasCancelled   = refuse(CodeCancelled, "request cancelled")
+	errBadState       = refuse(codec.CodeInvalidParams, "requestState is not of this server and this request, or too old")
+	errBadResponses   = refuse(codec.CodeInvalidParams, "inputResponses must be an object of objects")
 	errWaiting        = refuse(codec.CodeOverloaded, "too many calls are waiting")
 )

@@ -105,7 +105,7 @@ func serveSetLevel(_ context.Context, c *Call) error {
 }
 
 func serveDiscover(_ context.Context, c *Call) error {
-	b := c.cacheable(c.open())
+	b := c.cacheable(c.open(), c.s.listHint)
 	b = append(appendKey(b, "supportedVersions"), supportedJSON...)
 	b = c.s.reg.Load().appendCapabilities(appendKey(b, "capabilities"))
 	b = appendStringMember(b, "instructions", c.s.o.Instructions)

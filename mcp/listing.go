@@ -1,10 +1,6 @@
 package mcp
 
-import (
-	"context"
-
-	"github.com/rookery-server/rookery/codec"
-)
+import "context"
 
 // This file answers the lists. A modern client must be told that a method is
 // not there when nothing of the kind is offered, as server/discover says; an
@@ -32,22 +28,10 @@ func serveList[T any](c *Call, key string, list features[T], absent bool) error 
 	if absent && len(list.all) == 0 && c.rev.modern() {
 		return errUnknownMethod
 	}
-	b, e := list.appendPage(c.cacheable(c.open()), key, member(c.params, "cursor"), c.s.o.PageSize)
+	b, e := list.appendPage(c.cacheable(c.open(), c.s.listHint), key, member(c.params, "cursor"), c.s.o.PageSize, c.rev.modern())
 	if e != nil {
 		return e
 	}
 	c.close(b)
-	return nil
-}
-
-// serveComplete answers with no suggestions: the capability is not declared,
-// and a client that asks all the same must not fail for it.
-func serveComplete(_ context.Context, c *Call) error {
-	ref, argument, _, _ := pick(c.params, "ref", "argument", "\x00", "\x00")
-	if !isObject(ref) || !isObject(argument) {
-		return refuse(codec.CodeInvalidParams, "ref and argument must be objects")
-	}
-	b := c.open()
-	c.close(append(appendKey(b, "completion"), `{"values":[],"total":0,"hasMore":false}`...))
 	return nil
 }

@@ -17,6 +17,7 @@ type method struct {
 	early       bool   // allowed before initialize
 	params      bool   // params are required
 	user        bool   // runs user code: may block, can be cancelled
+	input       bool   // may end with questions to the client (2026-07-28)
 }
 
 // methods are all requests. Notifications are in notification.go.
@@ -28,13 +29,13 @@ var methods = func() map[string]*method {
 		{name: "resources/subscribe", first: Revision20241105, last: lastLegacy, serve: serveSubscribe, params: true},
 		{name: "resources/unsubscribe", first: Revision20241105, last: lastLegacy, serve: serveUnsubscribe, params: true},
 		{name: "tools/list", serve: serveListTools},
-		{name: "tools/call", serve: serveCallTool, header: "name", params: true, user: true},
+		{name: "tools/call", serve: serveCallTool, header: "name", params: true, user: true, input: true},
 		{name: "resources/list", serve: serveListResources},
 		{name: "resources/templates/list", serve: serveListTemplates},
-		{name: "resources/read", serve: serveReadResource, header: "uri", params: true, user: true},
+		{name: "resources/read", serve: serveReadResource, header: "uri", params: true, user: true, input: true},
 		{name: "prompts/list", serve: serveListPrompts},
-		{name: "prompts/get", serve: serveGetPrompt, header: "name", params: true, user: true},
-		{name: "completion/complete", serve: serveComplete, params: true},
+		{name: "prompts/get", serve: serveGetPrompt, header: "name", params: true, user: true, input: true},
+		{name: "completion/complete", serve: serveComplete, params: true, user: true},
 		{name: "server/discover", first: Revision20260728, serve: serveDiscover},
 		{name: "subscriptions/listen", first: Revision20260728, serve: serveListen, params: true},
 	}
@@ -60,11 +61,14 @@ func (s *Server) inline(m *method, params []byte) bool {
 	if s.o.Backend != nil {
 		return false
 	}
+	reg := s.reg.Load()
+	if m.header == "" {
+		return reg.inlineCompletion(params)
+	}
 	name, ok := text(member(params, m.header))
 	if !ok {
 		return true // an error
 	}
-	reg := s.reg.Load()
 	switch m.name {
 	case "tools/call":
 		t := reg.tools.get(name)

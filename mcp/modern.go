@@ -1,10 +1,6 @@
 package mcp
 
-import (
-	"encoding/base64"
-
-	"github.com/rookery-server/rookery/codec"
-)
+import "github.com/rookery-server/rookery/codec"
 
 // This file serves POST for the era without sessions, from 2026-07-28
 // (transports, Streamable HTTP): every request says who asks in its _meta, and
@@ -78,13 +74,19 @@ func (s *Server) checkHeaders(x *Exchange, c *Call, name []byte) *codec.Error {
 	if m := methods[string(name)]; m != nil && m.header != "" {
 		named = m.header
 	}
-	value, meta, _, _ := pick(c.params, named, "_meta", "\x00", "\x00")
+	value, meta, args, _ := pick(c.params, named, "_meta", "arguments", "\x00")
 	if named != "\x00" {
 		if x.Req.McpName.Off == 0 {
 			return refuse(CodeHeaderMismatch, "the Mcp-Name header is required")
 		}
 		if want, ok := text(value); !ok || !headerEquals(x.Req.McpName.Of(x.Msg), want) {
 			return refuse(CodeHeaderMismatch, "the Mcp-Name header differs from the body's "+named)
+		} else if reg := s.reg.Load(); reg.mirrors && string(name) == "tools/call" {
+			if t := reg.tools.get(want); t != nil {
+				if e := x.checkParams(t.params, args); e != nil {
+					return e
+				}
+			}
 		}
 	}
 	return c.readMeta(meta, version)
@@ -96,13 +98,8 @@ func headerEquals(header, want []byte) bool {
 	if string(header) == string(want) {
 		return true
 	}
-	const prefix, suffix = "=?base64?", "?="
-	n := len(header) - len(suffix)
-	if n < len(prefix) || string(header[:len(prefix)]) != prefix || string(header[n:]) != suffix {
-		return false
-	}
-	decoded, err := base64.StdEncoding.DecodeString(string(header[len(prefix):n]))
-	return err == nil && string(decoded) == string(want)
+	value, err := decodeHeader(header)
+	return err == nil && string(value) == string(want)
 }
 
 // serveListen opens the stream of a subscriptions/listen request: the

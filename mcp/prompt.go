@@ -11,13 +11,16 @@ import (
 type Prompt struct {
 	Name, Title, Description string
 	Arguments                []PromptArgument
+	Icons                    []Icon
 	Meta                     map[string]any
 
-	// Inline says that Get is cheap and never blocks, so that it may run on an
-	// event loop.
+	// Inline says that Get and Complete are cheap and never block, so that they
+	// may run on an event loop.
 	Inline bool
 	// Get returns the messages; the required arguments are there.
 	Get func(ctx context.Context, c *Call, args map[string]string) (*PromptResult, error)
+	// Complete suggests values of an argument; nil: none.
+	Complete func(ctx context.Context, c *Call, q CompletionRequest) (*Completion, error)
 }
 
 // PromptArgument is an argument of a prompt.
@@ -32,6 +35,7 @@ type PromptArgument struct {
 type PromptResult struct {
 	Description string
 	Messages    []PromptMessage
+	Meta        map[string]any
 }
 
 // PromptMessage is one message of a prompt.
@@ -42,6 +46,7 @@ type PromptMessage struct {
 
 type prompt struct {
 	get      func(ctx context.Context, c *Call, args map[string]string) (*PromptResult, error)
+	complete completer
 	required []string
 	inline   bool
 }
@@ -52,7 +57,7 @@ func (s *Server) AddPrompt(p Prompt) error {
 	if p.Name == "" || p.Get == nil {
 		return fmt.Errorf("mcp: prompt %q: Name and Get are required", p.Name)
 	}
-	v := prompt{get: p.Get, inline: p.Inline}
+	v := prompt{get: p.Get, complete: p.Complete, inline: p.Inline}
 	for _, a := range p.Arguments {
 		if a.Required {
 			v.required = append(v.required, a.Name)
@@ -64,6 +69,9 @@ func (s *Server) AddPrompt(p Prompt) error {
 		if b, err = codec.AppendJSON(appendKey(b, "arguments"), p.Arguments); err != nil {
 			return fmt.Errorf("mcp: prompt %q: %w", p.Name, err)
 		}
+	}
+	if b, err = appendIcons(b, p.Icons); err != nil {
+		return fmt.Errorf("mcp: prompt %q: %w", p.Name, err)
 	}
 	if b, err = appendMeta(b, p.Meta); err != nil {
 		return fmt.Errorf("mcp: prompt %q: %w", p.Name, err)

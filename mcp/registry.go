@@ -17,6 +17,10 @@ type registry struct {
 	resources features[resource]
 	templates features[template]
 	prompts   features[prompt]
+
+	// Kept by change.
+	mirrors   bool // a tool repeats arguments in headers
+	completes bool // a prompt or template completes
 }
 
 // features is an immutable list of one kind, in the order of its keys.
@@ -27,9 +31,10 @@ type features[T any] struct {
 
 // feature is one entry: what a client sees, encoded once, and what runs.
 type feature[T any] struct {
-	key  string
-	json []byte
-	v    T
+	key    string
+	json   []byte
+	legacy []byte // json for the eras with sessions where it differs, else nil
+	v      T
 }
 
 func (f features[T]) get(key []byte) *T {
@@ -76,6 +81,7 @@ func (s *Server) change(kind listKind, f func(r *registry) bool) bool {
 	r := *s.reg.Load()
 	changed := f(&r)
 	if changed {
+		r.summarize(kind)
 		s.reg.Store(&r)
 	}
 	s.mu.Unlock()
@@ -85,10 +91,20 @@ func (s *Server) change(kind listKind, f func(r *registry) bool) bool {
 	return changed
 }
 
+// summarize brings up to date what r says of all its entries together.
+func (r *registry) summarize(changed listKind) {
+	if changed == toolList {
+		r.mirrors = slices.ContainsFunc(r.tools.all, func(e *feature[tool]) bool { return len(e.v.params) > 0 })
+		return
+	}
+	r.completes = slices.ContainsFunc(r.prompts.all, func(e *feature[prompt]) bool { return e.v.complete != nil }) ||
+		slices.ContainsFunc(r.templates.all, func(e *feature[template]) bool { return e.v.complete != nil })
+}
+
 // appendPage appends "key":[…] with the page behind cursor, and the cursor of
 // the next. A cursor is the last key of its page, so that it stays good while
 // entries come and go; its form is nobody's business but ours.
-func (f features[T]) appendPage(dst []byte, key string, cursor []byte, size int) ([]byte, *codec.Error) {
+func (f features[T]) appendPage(dst []byte, key string, cursor []byte, size int, modern bool) ([]byte, *codec.Error) {
 	i := 0
 	if cursor != nil {
 		word, ok := text(cursor)
@@ -107,7 +123,11 @@ func (f features[T]) appendPage(dst []byte, key string, cursor []byte, size int)
 		if j > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, e.json...)
+		if e.legacy != nil && !modern {
+			dst = append(dst, e.legacy...)
+		} else {
+			dst = append(dst, e.json...)
+		}
 	}
 	dst = append(dst, ']')
 	if end < len(f.all) && end > 0 {
@@ -122,6 +142,9 @@ func (f features[T]) appendPage(dst []byte, key string, cursor []byte, size int)
 // least one entry, and what is always there.
 func (r *registry) appendCapabilities(dst []byte) []byte {
 	dst = append(dst, '{')
+	if r.completes {
+		dst = append(appendKey(dst, "completions"), "{}"...)
+	}
 	dst = append(appendKey(dst, "logging"), "{}"...)
 	if len(r.prompts.all) > 0 {
 		dst = append(appendKey(dst, "prompts"), `{"listChanged":true}`...)

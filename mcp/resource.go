@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/rookery-server/rookery/codec"
@@ -15,8 +16,11 @@ import (
 type Resource struct {
 	URI                                string // absolute
 	Name, Title, Description, MIMEType string
+	Size                               int64 // bytes of the contents, 0 unknown
+	Icons                              []Icon
 	Annotations                        *Annotations
 	Meta                               map[string]any
+	Cache                              CacheHint // how long what Read returns is good
 
 	// Inline says that Read is cheap and never blocks, so that it may run on
 	// an event loop.
@@ -30,11 +34,16 @@ type Resource struct {
 type ResourceTemplate struct {
 	URITemplate                        string
 	Name, Title, Description, MIMEType string
+	Icons                              []Icon
 	Annotations                        *Annotations
 	Meta                               map[string]any
+	Cache                              CacheHint // how long what Read returns is good
 
+	// Inline says that Read and Complete are cheap and never block.
 	Inline bool
 	Read   func(ctx context.Context, c *Call, uri string, vars map[string]string) ([]ResourceContents, error)
+	// Complete suggests values of a variable; nil: none.
+	Complete func(ctx context.Context, c *Call, q CompletionRequest) (*Completion, error)
 }
 
 // ResourceContents is what a resource holds: Blob if it is not nil, else Text.
@@ -42,19 +51,23 @@ type ResourceContents struct {
 	URI, MIMEType string
 	Text          string
 	Blob          []byte
+	Meta          map[string]any
 }
 
 type resource struct {
 	read     func(ctx context.Context, c *Call, uri string) ([]ResourceContents, error)
 	mimeType string
+	cache    []byte // the hint, as members
 	inline   bool
 }
 
 type template struct {
 	read     func(ctx context.Context, c *Call, uri string, vars map[string]string) ([]ResourceContents, error)
+	complete completer
 	pattern  *regexp.Regexp // anchored; runs in linear time
 	vars     []string       // names of the groups
 	mimeType string
+	cache    []byte // the hint, as members
 	inline   bool
 }
 
@@ -67,11 +80,11 @@ func (s *Server) AddResource(r Resource) error {
 	if r.Name == "" || r.Read == nil {
 		return fmt.Errorf("mcp: resource %q: Name and Read are required", r.URI)
 	}
-	b, err := appendListing("uri", r.URI, r.Name, r.Title, r.Description, r.MIMEType, r.Annotations, r.Meta)
+	b, err := (&listing{r.Name, r.Title, r.Description, r.MIMEType, r.Size, r.Icons, r.Annotations, r.Meta}).append("uri", r.URI)
 	if err != nil {
 		return fmt.Errorf("mcp: resource %q: %w", r.URI, err)
 	}
-	e := &feature[resource]{key: r.URI, json: b, v: resource{r.Read, r.MIMEType, r.Inline}}
+	e := &feature[resource]{key: r.URI, json: b, v: resource{r.Read, r.MIMEType, r.Cache.members(), r.Inline}}
 	s.change(resourceList, func(reg *registry) bool {
 		reg.resources = reg.resources.with(e)
 		return true
@@ -95,12 +108,12 @@ func (s *Server) AddResourceTemplate(t ResourceTemplate) error {
 	if t.Name == "" || t.Read == nil {
 		return fmt.Errorf("mcp: template %q: Name and Read are required", t.URITemplate)
 	}
-	v := template{read: t.Read, mimeType: t.MIMEType, inline: t.Inline}
+	v := template{read: t.Read, complete: t.Complete, mimeType: t.MIMEType, cache: t.Cache.members(), inline: t.Inline}
 	var err error
 	if v.pattern, v.vars, err = compileTemplate(t.URITemplate); err != nil {
 		return fmt.Errorf("mcp: template %q: %w", t.URITemplate, err)
 	}
-	b, err := appendListing("uriTemplate", t.URITemplate, t.Name, t.Title, t.Description, t.MIMEType, t.Annotations, t.Meta)
+	b, err := (&listing{t.Name, t.Title, t.Description, t.MIMEType, 0, t.Icons, t.Annotations, t.Meta}).append("uriTemplate", t.URITemplate)
 	if err != nil {
 		return fmt.Errorf("mcp: template %q: %w", t.URITemplate, err)
 	}
@@ -120,17 +133,32 @@ func (s *Server) RemoveResourceTemplate(uriTemplate string) bool {
 	})
 }
 
-func appendListing(idKey, id, name, title, description, mimeType string, a *Annotations, meta map[string]any) ([]byte, error) {
+// listing is what the lists say of a resource or template.
+type listing struct {
+	name, title, description, mimeType string
+	size                               int64
+	icons                              []Icon
+	annotations                        *Annotations
+	meta                               map[string]any
+}
+
+func (l *listing) append(idKey, id string) ([]byte, error) {
 	b := codec.AppendString(appendKey([]byte{'{'}, idKey), id)
-	b = appendHeading(b, "name", name, title, description)
-	b = appendStringMember(b, "mimeType", mimeType)
-	var err error
-	if a != nil {
-		if b, err = codec.AppendJSON(appendKey(b, "annotations"), a); err != nil {
+	b = appendHeading(b, "name", l.name, l.title, l.description)
+	b = appendStringMember(b, "mimeType", l.mimeType)
+	if l.size > 0 {
+		b = strconv.AppendInt(appendKey(b, "size"), l.size, 10)
+	}
+	b, err := appendIcons(b, l.icons)
+	if err != nil {
+		return nil, err
+	}
+	if l.annotations != nil {
+		if b, err = codec.AppendJSON(appendKey(b, "annotations"), l.annotations); err != nil {
 			return nil, err
 		}
 	}
-	if b, err = appendMeta(b, meta); err != nil {
+	if b, err = appendMeta(b, l.meta); err != nil {
 		return nil, err
 	}
 	return append(b, '}'), nil
@@ -222,16 +250,22 @@ func (rd *reader) inline() bool {
 	return rd.template.inline
 }
 
-func (rd *reader) read(ctx context.Context, c *Call, uri string) ([]ResourceContents, string, error) {
+func (rd *reader) read(ctx context.Context, c *Call, uri string) ([]ResourceContents, error) {
 	if rd.resource != nil {
-		contents, err := rd.resource.read(ctx, c, uri)
-		return contents, rd.resource.mimeType, err
+		return rd.resource.read(ctx, c, uri)
 	}
-	contents, err := rd.template.read(ctx, c, uri, rd.vars)
-	return contents, rd.template.mimeType, err
+	return rd.template.read(ctx, c, uri, rd.vars)
 }
 
-func (r *ResourceContents) append(dst []byte) []byte {
+// defaults returns the type of contents that name none, and the cache hint.
+func (rd *reader) defaults() (mimeType string, cache []byte) {
+	if rd.resource != nil {
+		return rd.resource.mimeType, rd.resource.cache
+	}
+	return rd.template.mimeType, rd.template.cache
+}
+
+func (r *ResourceContents) append(dst []byte) ([]byte, error) {
 	dst = codec.AppendString(append(dst, `{"uri":`...), r.URI)
 	dst = appendStringMember(dst, "mimeType", r.MIMEType)
 	if r.Blob != nil {
@@ -239,5 +273,6 @@ func (r *ResourceContents) append(dst []byte) []byte {
 	} else {
 		dst = codec.AppendString(appendKey(dst, "text"), r.Text)
 	}
-	return append(dst, '}')
+	dst, err := appendMeta(dst, r.Meta)
+	return append(dst, '}'), err
 }

@@ -32,6 +32,8 @@ type Options struct {
 	// Name and Version tell clients who serves them ("rookery", "0"); Title is
 	// for people, Instructions for the model that uses the server.
 	Name, Version, Title, Instructions string
+	Description, WebsiteURL            string
+	Icons                              []Icon
 
 	Logger   *slog.Logger // slog.Default
 	Host     Host
@@ -52,10 +54,18 @@ type Options struct {
 	// ClientName is the inverse of Intern.
 	ClientName func(n uint32) string
 
-	Limits           codec.Limits  // of JSON in HTTP bodies; the codec's defaults
-	PageSize         int           // entries in one page of a list; 100
-	SubscriptionsMax int           // per session or listen stream; 256
-	AskTimeout       time.Duration // how long Call.Ask waits; 10 minutes
+	Limits           codec.Limits // of JSON in HTTP bodies; the codec's defaults
+	PageSize         int          // entries in one page of a list; 100
+	SubscriptionsMax int          // per session or listen stream; 256
+	// AskTimeout is how long a handler waits for an answer and, in the era
+	// without sessions, how long an answer may take to come back; 10 minutes.
+	AskTimeout time.Duration
+	// StateKey authenticates what clients of the era without sessions carry
+	// from one round of a call to the next (SEP-2322): 32 random bytes that all
+	// servers of a cluster share. nil: drawn, good until the server ends.
+	StateKey []byte
+	// ListCache says how long lists and server/discover are good.
+	ListCache CacheHint
 	// AllowedOrigins lists the browser origins that may call besides loopback
 	// ones, as "https://host[:port]"; "*" allows all.
 	AllowedOrigins []string
@@ -75,11 +85,13 @@ type Handler func(ctx context.Context, c *Call) error
 
 // Server answers MCP requests. It is safe for concurrent use.
 type Server struct {
-	o       Options // immutable
-	handle  Handler // immutable; the middleware around the methods
-	info    []byte  // immutable; {"name":…} for clients
-	tail    []byte  // immutable; what a modern result begins with
-	origins map[string]struct{}
+	o        Options // immutable
+	handle   Handler // immutable; the middleware around the methods
+	info     []byte  // immutable; {"name":…} for clients
+	tail     []byte  // immutable; what a modern result begins with
+	states   states  // immutable
+	listHint []byte  // immutable; Options.ListCache as members
+	origins  map[string]struct{}
 
 	mu  sync.Mutex // serialises writers of reg
 	reg atomic.Pointer[registry]
@@ -101,7 +113,8 @@ const (
 )
 
 // New returns a Server. It starts no goroutine and needs no closing. It panics
-// if a required option is missing, which is a mistake in the program.
+// if a required option is missing or Icons have no Src, which are mistakes in
+// the program.
 func New(o Options) *Server {
 	if o.Host == nil || o.Sessions == nil || o.Calls == nil {
 		panic(errors.New("mcp: Options.Host, Sessions and Calls are required"))
@@ -124,7 +137,12 @@ func New(o Options) *Server {
 		o.AskTimeout = askTimeoutDefault
 	}
 	s := &Server{o: o}
-	s.info = appendImplementation(nil, o.Name, o.Version, o.Title)
+	var err error
+	if s.info, err = appendImplementation(nil, &o); err != nil {
+		panic(err)
+	}
+	s.states = newStates(o.StateKey, o.AskTimeout)
+	s.listHint = o.ListCache.members()
 	s.tail = append(s.tail, `"resultType":"complete","_meta":{"`+metaServerInfo+`":`...)
 	s.tail = append(append(s.tail, s.info...), '}')
 	s.origins = make(map[string]struct{}, len(o.AllowedOrigins))

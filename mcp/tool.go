@@ -20,9 +20,11 @@ type Tool struct {
 	// InputSchema and OutputSchema are *jsonschema.Schema or raw JSON ([]byte,
 	// json.RawMessage, string). The input must be an object's schema; without
 	// one any object is taken. With an output schema, ToolResult.Structured is
-	// checked against it.
+	// checked against it. A property of the input with x-mcp-header must come
+	// in that Mcp-Param header too (SEP-2243).
 	InputSchema, OutputSchema any
 	Annotations               *ToolAnnotations
+	Icons                     []Icon
 	Meta                      map[string]any // _meta of the listing
 
 	// Inline says that Handle is cheap and never blocks, so that it may run on
@@ -48,6 +50,7 @@ type ToolAnnotations struct {
 type tool struct {
 	handle        func(ctx context.Context, c *Call) (*ToolResult, error)
 	input, output *schema // output may be nil
+	params        []headerParam
 	inline        bool
 }
 
@@ -85,26 +88,54 @@ func newTool(t *Tool) (*feature[tool], error) {
 		return nil, errors.New("no Handle")
 	}
 	e := &feature[tool]{key: t.Name, v: tool{handle: t.Handle, inline: t.Inline}}
+	var err error
+	if e.v.input, e.v.output, err = t.schemas(); err != nil {
+		return nil, err
+	}
+	if e.v.params, err = headerParams(e.v.input.raw); err != nil {
+		return nil, fmt.Errorf("input: %w", err)
+	}
+	if e.json, err = t.describe(e.v.input, e.v.output); err != nil {
+		return nil, err
+	}
+	if e.v.output != nil && !e.v.output.object() {
+		// Until 2025-11-25 an output schema was one of objects, and a client may
+		// refuse the whole list for another.
+		e.legacy, err = t.describe(e.v.input, nil)
+	}
+	return e, err
+}
+
+// schemas returns the schemas of t; output is nil if it has none.
+func (t *Tool) schemas() (input, output *schema, err error) {
 	given := t.InputSchema
 	if given == nil {
 		given = anyObject
 	}
-	var err error
-	if e.v.input, err = newSchema(given); err != nil {
-		return nil, fmt.Errorf("input: %w", err)
+	if input, err = newSchema(given); err != nil {
+		return nil, nil, fmt.Errorf("input: %w", err)
 	}
-	if !e.v.input.object() {
-		return nil, errors.New(`input: the schema's type must be "object"`)
+	if !input.object() {
+		return nil, nil, errors.New(`input: the schema's type must be "object"`)
 	}
 	if t.OutputSchema != nil {
-		if e.v.output, err = newSchema(t.OutputSchema); err != nil {
-			return nil, fmt.Errorf("output: %w", err)
+		if output, err = newSchema(t.OutputSchema); err != nil {
+			return nil, nil, fmt.Errorf("output: %w", err)
 		}
 	}
+	return input, output, nil
+}
+
+// describe returns t as clients and models see it.
+func (t *Tool) describe(input, output *schema) ([]byte, error) {
 	b := appendHeading([]byte{'{'}, "name", t.Name, t.Title, t.Description)
-	b = append(appendKey(b, "inputSchema"), e.v.input.raw...)
-	if e.v.output != nil {
-		b = append(appendKey(b, "outputSchema"), e.v.output.raw...)
+	b = append(appendKey(b, "inputSchema"), input.raw...)
+	if output != nil {
+		b = append(appendKey(b, "outputSchema"), output.raw...)
+	}
+	b, err := appendIcons(b, t.Icons)
+	if err != nil {
+		return nil, err
 	}
 	if t.Annotations != nil {
 		if b, err = codec.AppendJSON(appendKey(b, "annotations"), t.Annotations); err != nil {
@@ -114,8 +145,7 @@ func newTool(t *Tool) (*feature[tool], error) {
 	if b, err = appendMeta(b, t.Meta); err != nil {
 		return nil, err
 	}
-	e.json = append(b, '}')
-	return e, nil
+	return append(b, '}'), nil
 }
 
 // appendHeading appends what all listings share.
