@@ -130,6 +130,13 @@ func (c *Call) askAll(ctx context.Context, all []query) ([][]byte, error) {
 	if missing := need &^ c.caps; missing != 0 {
 		return nil, MissingCapability(missing)
 	}
+	if c.task != nil {
+		requests := make([][]byte, len(all))
+		for i := range all {
+			requests[i] = appendInputRequest(nil, all[i].method, all[i].params)
+		}
+		return c.askInTask(ctx, requests)
+	}
 	if c.rev.modern() {
 		return c.inputs(all)
 	}
@@ -138,7 +145,7 @@ func (c *Call) askAll(ctx context.Context, all []query) ([][]byte, error) {
 
 // badAnswer is the error for an answer that is not what was asked for.
 func (c *Call) badAnswer(q *query, err error) error {
-	if c.rev.modern() {
+	if c.rev.modern() && c.task == nil {
 		return refuse(codec.CodeInvalidParams, fmt.Sprintf("invalid input response to %s: %s", q.method, err))
 	}
 	return fmt.Errorf("mcp: the client's answer to %s: %w", q.method, err)

@@ -33,6 +33,9 @@ type Call struct {
 	reply  *buffer // the response being written
 	result int     // where in reply the result begins
 	listen *filter // subscriptions/listen: what is asked for
+	tool   *tool   // tools/call
+	task   *task   // what the handler runs as, nil outside of a task
+	tasked bool    // the call was answered with a task
 
 	mu       sync.Mutex
 	over     bool    // guarded by mu: the handler has returned

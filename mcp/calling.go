@@ -30,7 +30,10 @@ func serveCallTool(ctx context.Context, c *Call) error {
 	if c.args, err = t.input.validate(args); err != nil {
 		return c.badInput(err)
 	}
-	r, err := t.handle(ctx, c)
+	r, err := t.run(ctx, c)
+	if c.tasked {
+		return nil // the result is the task's handle
+	}
 	if err != nil {
 		if c.wantsInput(err) {
 			return c.inputRequired(name, args)

@@ -17,6 +17,7 @@ const (
 	CapElicitationURL
 	CapTasks
 	CapExperimental
+	CapTasksExtension // io.modelcontextprotocol/tasks (2026-07-28); CapTasks is another thing
 )
 
 // parseCapabilities reads a client's capabilities object; what it does not
@@ -50,6 +51,8 @@ func parseCapabilities(raw []byte) Capabilities {
 			c |= CapTasks
 		case "experimental":
 			c |= CapExperimental
+		case "extensions":
+			c |= declared(member(val, extensionTasks), CapTasksExtension)
 		}
 	}
 }
@@ -84,6 +87,9 @@ func (c Capabilities) appendJSON(dst []byte) []byte {
 			}
 		}
 		dst = append(dst, '}')
+	}
+	if c&CapTasksExtension != 0 {
+		dst = append(appendKey(dst, "extensions"), `{"`+extensionTasks+`":{}}`...)
 	}
 	return append(dst, '}')
 }

@@ -2,7 +2,8 @@
 // answers, whom it tells of changes, and how it waits for a client, for all
 // revisions from 2024-11-05 to 2026-07-28. It declares what it needs of the
 // world, connections to write to ([Host]) and a table to keep sessions in
-// ([Sessions]), and never starts a goroutine or a timer of its own.
+// ([Sessions]), and never starts a goroutine or a timer of its own: the
+// handler of a task goes on where [TaskOptions].Run puts it.
 //
 // Both eras of the protocol live on one endpoint. A request whose
 // MCP-Protocol-Version is 2026-07-28 or later brings all there is to know of
@@ -53,9 +54,13 @@
 //     and -32600. Pages of loopback origins may call, others get 403.
 //   - A cancelled request gets no answer over TCP; over HTTP, which needs one,
 //     the error -32800.
+//   - A tool's policy ([TaskPolicy]) says whether its calls become tasks, for
+//     clients that know them; tasks/cancel makes them cancelled at once,
+//     whatever the handler does then. Results are kept for as long as the
+//     handler was given. Whoever knows a task's id, 128 random bits, may use it.
 //
 // Limits: a session has one GET stream, the latest; notifications of a session
 // without an open stream are lost; streams are not resumed (Last-Event-ID is
-// ignored); the era without sessions has no input-required results and no
-// tasks; completion/complete answers with no suggestions.
+// ignored); the era without sessions has no input-required results;
+// tasks live in one process and end with it; completion/complete answers with no suggestions.
 package mcp

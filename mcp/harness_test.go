@@ -188,6 +188,7 @@ func newTestbed(change func(*Options)) *testbed {
 	o := Options{
 		Name: "test", Version: "1", Host: b.host, Sessions: b.sessions, Calls: b.calls,
 		Logger: slog.New(slog.NewTextHandler(b.log, nil)),
+		Tasks:  TaskOptions{Run: func(f func()) error { go f(); return nil }},
 	}
 	if change != nil {
 		change(&o)

@@ -108,6 +108,7 @@ func serveDiscover(_ context.Context, c *Call) error {
 	b := c.cacheable(c.open(), c.s.listHint)
 	b = append(appendKey(b, "supportedVersions"), supportedJSON...)
 	b = c.s.reg.Load().appendCapabilities(appendKey(b, "capabilities"))
+	b = c.s.reg.Load().appendExtensions(b)
 	b = appendStringMember(b, "instructions", c.s.o.Instructions)
 	c.close(b)
 	return nil

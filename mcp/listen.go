@@ -90,6 +90,9 @@ func (c *Call) readFilter(offered listKind, subscribe bool) error {
 			return e
 		}
 	}
+	if e := f.addTasks(c, member(want, "taskIds")); e != nil {
+		return e
+	}
 	f.raw = append(f.raw, '}')
 	c.listen = f
 	return nil
@@ -137,7 +140,7 @@ func (f *filter) addURIs(raw []byte, limit int) *codec.Error {
 // subscribable reads the URI of a subscription.
 func subscribable(raw []byte) (uri string, ok bool) {
 	b, ok := text(raw)
-	if !ok || len(b) == 0 || len(b) > uriBytesMax {
+	if !ok || len(b) == 0 || len(b) > uriBytesMax || b[0] == 0 {
 		return "", false
 	}
 	return string(b), true

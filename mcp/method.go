@@ -37,6 +37,9 @@ var methods = func() map[string]*method {
 		{name: "prompts/get", serve: serveGetPrompt, header: "name", params: true, user: true, input: true},
 		{name: "completion/complete", serve: serveComplete, params: true, user: true},
 		{name: "server/discover", first: Revision20260728, serve: serveDiscover},
+		{name: "tasks/get", first: Revision20260728, serve: serveGetTask, header: "taskId", params: true},
+		{name: "tasks/update", first: Revision20260728, serve: serveUpdateTask, header: "taskId", params: true},
+		{name: "tasks/cancel", first: Revision20260728, serve: serveCancelTask, header: "taskId", params: true},
 		{name: "subscriptions/listen", first: Revision20260728, serve: serveListen, params: true},
 	}
 	m := make(map[string]*method, len(all))

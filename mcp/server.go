@@ -54,6 +54,9 @@ type Options struct {
 	// ClientName is the inverse of Intern.
 	ClientName func(n uint32) string
 
+	// Tasks configures tools that run as tasks; without Tasks.Run there are none.
+	Tasks TaskOptions
+
 	Limits           codec.Limits // of JSON in HTTP bodies; the codec's defaults
 	PageSize         int          // entries in one page of a list; 100
 	SubscriptionsMax int          // per session or listen stream; 256
@@ -97,6 +100,7 @@ type Server struct {
 	reg atomic.Pointer[registry]
 
 	subs    subscriptions
+	tasks   taskStore
 	opening [openingLocks]sync.Mutex // see opening.go
 
 	deliveries [deliveryLocks]sync.Mutex // see delivery.go
@@ -136,7 +140,9 @@ func New(o Options) *Server {
 	if o.AskTimeout <= 0 {
 		o.AskTimeout = askTimeoutDefault
 	}
+	o.Tasks.fill()
 	s := &Server{o: o}
+	s.tasks.o = o.Tasks
 	var err error
 	if s.info, err = appendImplementation(nil, &o); err != nil {
 		panic(err)

@@ -39,6 +39,7 @@ type Stats struct {
 	// As they stand.
 	Subscriptions, Topics, Listens int
 	SubscriptionBytes              int64 // memory of the subscription tables
+	Tasks                          TaskStats
 }
 
 // counters is Stats while it is counted.
@@ -69,5 +70,6 @@ func (s *Server) Stats() Stats {
 		Sent: c.sent.Load(), SendFailed: c.sendFailed.Load(), AnswersUnknown: c.answersUnknown.Load(),
 	}
 	st.Subscriptions, st.Topics, st.Listens, st.SubscriptionBytes = s.subs.stats()
+	st.Tasks = s.tasks.snapshot()
 	return st
 }

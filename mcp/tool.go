@@ -31,6 +31,10 @@ type Tool struct {
 	// an event loop. Such a handler cannot ask the client.
 	Inline bool
 
+	// Task says whether calls become tasks, whose handler goes on after the
+	// call was answered (2026-07-28).
+	Task TaskPolicy
+
 	// Handle runs the tool. c.Arguments() satisfies the input schema. An error
 	// becomes a result with IsError, whose text the model sees, unless it is a
 	// *codec.Error, which is a protocol error. A nil result is an empty one.
@@ -52,6 +56,7 @@ type tool struct {
 	input, output *schema // output may be nil
 	params        []headerParam
 	inline        bool
+	task          TaskPolicy
 }
 
 var anyObject = &jsonschema.Schema{Type: "object"}
@@ -61,6 +66,9 @@ var anyObject = &jsonschema.Schema{Type: "object"}
 // says what is wrong with t.
 func (s *Server) AddTool(t Tool) error {
 	e, err := newTool(&t)
+	if err == nil {
+		err = t.Task.check(s.o.Tasks.Run, t.Inline)
+	}
 	if err != nil {
 		return fmt.Errorf("mcp: tool %q: %w", t.Name, err)
 	}
@@ -87,7 +95,7 @@ func newTool(t *Tool) (*feature[tool], error) {
 	if t.Handle == nil {
 		return nil, errors.New("no Handle")
 	}
-	e := &feature[tool]{key: t.Name, v: tool{handle: t.Handle, inline: t.Inline}}
+	e := &feature[tool]{key: t.Name, v: tool{handle: t.Handle, inline: t.Inline, task: t.Task}}
 	var err error
 	if e.v.input, e.v.output, err = t.schemas(); err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 )
@@ -32,13 +33,15 @@ var update = flag.Bool("update", false, "write what the server says into testdat
 //	-- server a --   all the server wrote on connection a since: status and
 //	                 content type, the headers that matter, and the body without
 //	                 its framing. "(closed)" says that the server closed it.
+//	-- sleep 3s --   time passes
 //
 // Nothing may be left unread at the end. In client sections $session is the id
 // in the latest Mcp-Session-Id header of a response, $ask the id of the latest
-// question. Time and waiting are synctest's: after each client section
+// question, and $task1, $task2 and so on are the ids of tasks in the order of
+// their appearance. Time and waiting are synctest's: after each client section
 // everything runs until it blocks. If the text on top says "event log", the
-// server keeps one. With -update the server sections are
-// rewritten: read the difference.
+// server keeps one; if it begins with "Tasks", there are tools for them. With
+// -update the server sections are rewritten: read the difference.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -65,6 +68,7 @@ type player struct {
 	conns        map[string]StreamID
 	readers      map[StreamID]*responses
 	session, ask string
+	tasks        []string
 }
 
 func play(t *testing.T, archive *txtar.Archive) {
@@ -77,6 +81,9 @@ func play(t *testing.T, archive *txtar.Archive) {
 		}
 	})
 	addFixtures(t, b.Server)
+	if strings.HasPrefix(string(archive.Comment), "Tasks") {
+		addTaskFixtures(t, b.Server)
+	}
 	p := &player{testbed: b, conns: map[string]StreamID{}, readers: map[StreamID]*responses{}}
 	for i := range archive.Files {
 		f := &archive.Files[i]
@@ -91,6 +98,8 @@ func play(t *testing.T, archive *txtar.Archive) {
 				t.Errorf("section %d, connection %s\n--- want ---\n%s--- got ---\n%s", i+1, conn, want, got)
 			}
 			f.Data = []byte(got)
+		case "sleep":
+			pause(t, conn)
 		default:
 			t.Fatalf("section %q", f.Name)
 		}
@@ -111,6 +120,7 @@ func play(t *testing.T, archive *txtar.Archive) {
 		last, _ := p.sessions.Delete(ref)
 		p.SessionEnded(ref, last)
 	}
+	p.SweepTasks(time.Now().Add(365 * 24 * time.Hour)) // ends those that run
 	synctest.Wait()
 	if events != nil && events.left() != 0 {
 		t.Errorf("%d logs and bodies left", events.left())
@@ -125,6 +135,16 @@ func play(t *testing.T, archive *txtar.Archive) {
 	}
 }
 
+// pause lets time pass.
+func pause(t *testing.T, length string) {
+	d, err := time.ParseDuration(length)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func (p *player) conn(name string) StreamID {
 	st, ok := p.conns[name]
 	if !ok {
@@ -137,6 +157,9 @@ func (p *player) conn(name string) StreamID {
 func (p *player) client(t *testing.T, conn, data string) {
 	st := p.conn(conn)
 	data = strings.NewReplacer("$session", p.session, "$ask", p.ask).Replace(data)
+	for i, id := range p.tasks {
+		data = strings.ReplaceAll(data, fmt.Sprintf("$task%d", i+1), id)
+	}
 	if strings.HasPrefix(conn, "tcp") {
 		for line := range strings.Lines(data) {
 			if line == "CLOSE\n" {
@@ -208,6 +231,8 @@ type responses struct {
 	plain  bool // which is not chunked
 }
 
+var taskID = regexp.MustCompile(`"taskId":"([0-9a-f]{32})"`)
+
 var askID = regexp.MustCompile(`"q[0-9a-f]{16}"`)
 
 // server renders what came over a connection since the last look.
@@ -236,6 +261,14 @@ func (p *player) server(conn string) string {
 	if id := askID.FindString(text); id != "" {
 		p.ask = strings.Trim(id, `"`)
 		text = askID.ReplaceAllString(text, `"$$ask"`)
+	}
+	for _, m := range taskID.FindAllStringSubmatch(text, -1) {
+		if !slices.Contains(p.tasks, m[1]) {
+			p.tasks = append(p.tasks, m[1])
+		}
+	}
+	for i, id := range p.tasks {
+		text = strings.ReplaceAll(text, id, fmt.Sprintf("$task%d", i+1))
 	}
 	if p.session != "" {
 		text = strings.ReplaceAll(text, p.session, "$session")
