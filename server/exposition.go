@@ -11,6 +11,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/rookery-server/rookery/loop"
+	"github.com/rookery-server/rookery/mcp"
 	"github.com/rookery-server/rookery/memprof"
 )
 
@@ -151,6 +152,21 @@ func (p page) protocol(st *Stats) {
 	p.gauge("rookery_mcp_subscriptions", int64(m.Subscriptions))
 	p.gauge("rookery_mcp_topics", int64(m.Topics))
 	p.gauge("rookery_mcp_listens", int64(m.Listens))
+	p.tasks(&m.Tasks)
+}
+
+func (p page) tasks(t *mcp.TaskStats) {
+	p.gauge("rookery_mcp_tasks", int64(t.Tasks))
+	p.gauge("rookery_mcp_tasks_running", int64(t.Running))
+	p.gauge("rookery_mcp_task_bytes", t.Bytes)
+	p.counter("rookery_mcp_tasks_created_total", int64(t.Created))
+	p.counter(`rookery_mcp_tasks_ended_total{outcome="completed"}`, int64(t.Completed))
+	p.counter(`rookery_mcp_tasks_ended_total{outcome="failed"}`, int64(t.Failed))
+	p.counter(`rookery_mcp_tasks_ended_total{outcome="cancelled"}`, int64(t.Cancelled))
+	p.counter("rookery_mcp_tasks_expired_total", int64(t.Expired))
+	p.counter("rookery_mcp_tasks_dropped_total", int64(t.Dropped))
+	p.counter("rookery_mcp_tasks_panicked_total", int64(t.Panicked))
+	p.counter("rookery_mcp_tasks_refused_total", int64(t.Refused))
 }
 
 func (p page) memory(s *Server) {

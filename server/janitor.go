@@ -11,7 +11,7 @@ import (
 	"github.com/rookery-server/rookery/session"
 )
 
-// janitor ends idle sessions and gives memory back after a burst. It is one
+// janitor ends idle sessions and old tasks, and gives memory back after a burst. It is one
 // goroutine of the server's.
 type janitor struct {
 	s       *Server
@@ -58,6 +58,7 @@ func (j *janitor) run() {
 			return
 		case now := <-tick.C:
 			j.sweep()
+			j.s.mcp.SweepTasks(now)
 			j.relieve(now)
 		}
 	}

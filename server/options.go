@@ -31,6 +31,9 @@ type Options struct {
 	PageSize int
 	// SubscriptionsMax bounds the subscriptions of one session. Default: 256.
 	SubscriptionsMax int
+	// Tasks bounds calls of tools that run as tasks; Run is the server's own.
+	// Default: see [mcp.TaskOptions].
+	Tasks mcp.TaskOptions
 	// Middleware wraps the handling of every MCP request, the first outermost.
 	Middleware []func(mcp.Handler) mcp.Handler
 
@@ -77,6 +80,7 @@ type Options struct {
 const (
 	waitingMax      = 1 << 16
 	sessionsMax     = 1 << 20
+	tasksRunning    = 1 << 10
 	requestDeadline = 10 * time.Second
 	sessionIdle     = 30 * time.Minute
 	drainTimeout    = 10 * time.Second
@@ -96,6 +100,7 @@ func (o *Options) fill() error {
 	setInt(&o.BatchMax, codec.BatchMax)
 	setInt(&o.DepthMax, codec.DepthMax)
 	setInt(&o.SessionsMax, sessionsMax)
+	setInt(&o.Tasks.Running, tasksRunning)
 	setDuration(&o.RequestDeadline, requestDeadline)
 	setDuration(&o.SessionIdle, sessionIdle)
 	setDuration(&o.DrainTimeout, drainTimeout)
@@ -120,7 +125,7 @@ func (o *Options) check() error {
 	}{
 		{o.Workers, "Workers"}, {o.WaitingMax, "WaitingMax"}, {o.AsksMax, "AsksMax"},
 		{o.MessageMax, "MessageMax"}, {o.BatchMax, "BatchMax"}, {o.DepthMax, "DepthMax"},
-		{o.SessionsMax, "SessionsMax"},
+		{o.SessionsMax, "SessionsMax"}, {o.Tasks.Running, "Tasks.Running"},
 	} {
 		if c.value < 0 {
 			errs = append(errs, fmt.Errorf("server: %s must be positive", c.name))

@@ -89,7 +89,7 @@ func New(o Options) (*Server, error) {
 	s.initPools()
 	s.base, s.cancel = context.WithCancelCause(context.Background())
 	var err error
-	s.pool, err = ants.NewPool(o.Workers+o.WaitingMax, ants.WithNonblocking(true),
+	s.pool, err = ants.NewPool(s.opts.Workers+s.opts.WaitingMax+s.opts.Tasks.Running, ants.WithNonblocking(true),
 		ants.WithPanicHandler(func(v any) { s.panicked("worker", v) }))
 	if err != nil {
 		return nil, fmt.Errorf("server: worker pool: %w", err)
@@ -101,13 +101,15 @@ func New(o Options) (*Server, error) {
 	s.rpc = rpc.NewTable(o.AsksMax)
 	s.sessions = session.NewTable(session.Options{Max: o.SessionsMax, IdleTimeout: max(o.SessionIdle, 0)})
 	clients := session.NewInterner(0, 0)
+	tasks := s.opts.Tasks
+	tasks.Run = s.pool.Submit // which does not block: the pool has room for all of them
 	s.mcp = mcp.New(mcp.Options{
 		Name: o.Name, Version: o.Version, Title: o.Title, Instructions: o.Instructions,
 		Logger: o.Logger, Host: host{s}, Sessions: sessions{s.sessions}, Calls: s.rpc, Context: s.base,
 		Intern:     func(client string) uint32 { return clients.Intern([]byte(client)) },
 		ClientName: clients.Name,
 		PageSize:   o.PageSize, SubscriptionsMax: o.SubscriptionsMax, AskTimeout: o.AskTimeout,
-		AllowedOrigins: o.AllowedOrigins, Middleware: o.Middleware,
+		AllowedOrigins: o.AllowedOrigins, Middleware: o.Middleware, Tasks: tasks,
 	})
 	s.metrics = newInstruments(s)
 	s.janitor = newJanitor(s)
@@ -240,6 +242,7 @@ func (s *Server) enter(p phase) bool {
 // finish ends what is left once the loops have ended.
 func (s *Server) finish() {
 	s.cancel(ErrClosed)
+	_ = s.mcp.WaitTasks(context.Background()) // which have just been cancelled
 	s.janitor.stop()
 	if s.admin != nil {
 		s.admin.stop()
