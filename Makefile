@@ -62,7 +62,7 @@ fuzz: ## fuzz each decoder for FUZZTIME (5s)
 	scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: e2e
-e2e: e2e/node_modules/.package-lock.json ## the built binary against the official Go and TypeScript MCP clients
+e2e: e2e/node_modules/.package-lock.json ## the built binary against the official Go and TypeScript clients and the MCP Inspector
 	$(GO) test -count=1 -run '$(RUN)' -skip '^TestDensity' ./e2e
 
 .PHONY: conformance
@@ -73,10 +73,10 @@ conformance: ## the public MCP conformance suites against the example servers (A
 density: ## open as many connections as the descriptor limit allows; hold bytes each to bench/budgets.json
 	$(GO) test -count=1 -v -run '^TestDensity' ./e2e
 
-# Needed by the TypeScript client only; without npm that test says so.
+# Needed by the TypeScript clients and the Inspector; without npm their tests say so.
 e2e/node_modules/.package-lock.json: e2e/package-lock.json
 	@if command -v npm >/dev/null; then cd e2e && npm ci --no-audit --no-fund --loglevel=error && touch ../$@; \
-	else echo 'npm is missing: the TypeScript client is not installed'; fi
+	else echo 'npm is missing: the TypeScript clients and the Inspector are not installed'; fi
 
 ## ---- measure
 

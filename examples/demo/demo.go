@@ -7,6 +7,7 @@
 //   - MCP tool echo returns its argument text as text content.
 //   - MCP resources demo://item/{name} can be read and subscribed to; tool
 //     touch with argument uri marks one as changed.
+//   - MCP prompt describe shows one and asks for words about it.
 package demo
 
 import (
@@ -61,6 +62,11 @@ func (i *items) at(uri string) int {
 	return i.version[uri]
 }
 
+// describe returns what is to be read of an item.
+func (i *items) describe(name string) string {
+	return fmt.Sprintf("%s, touched %d times\n", name, i.at(prefix+name))
+}
+
 const prefix = "demo://item/"
 
 // Register adds the demo app to s.
@@ -90,12 +96,14 @@ func Register(s *server.Server) error {
 		}); err != nil {
 		return err
 	}
+	if err := addPrompt(m, store); err != nil {
+		return err
+	}
 	return m.AddResourceTemplate(mcp.ResourceTemplate{
 		URITemplate: prefix + "{name}", Name: "item", Title: "Demo item", MIMEType: "text/plain",
 		Description: "An item that exists as soon as somebody asks for it.",
 		Read: func(_ context.Context, _ *mcp.Call, uri string, vars map[string]string) ([]mcp.ResourceContents, error) {
-			text := fmt.Sprintf("%s, touched %d times\n", vars["name"], store.at(uri))
-			return []mcp.ResourceContents{{URI: uri, MIMEType: "text/plain", Text: text}}, nil
+			return []mcp.ResourceContents{{URI: uri, MIMEType: "text/plain", Text: store.describe(vars["name"])}}, nil
 		},
 	})
 }

@@ -46,6 +46,8 @@ func TestDemo(t *testing.T) {
 		{"tools/call", `{"name":"touch","arguments":{"uri":"demo://item/tea"}}`, []string{`"notified":0`}},
 		{"resources/templates/list", `{}`, []string{`demo://item/{name}`}},
 		{"resources/read", `{"uri":"demo://item/tea"}`, []string{`tea, touched 1 times`}},
+		{"prompts/get", `{"name":"describe","arguments":{"name":"tea"}}`, []string{`tea, touched 1 times`}},
+		{"prompts/get", `{"name":"describe"}`, []string{`"error"`}},
 		{"resources/subscribe", `{"uri":"demo://item/tea"}`, []string{`"result":{}`}},
 		{"tools/call", `{"name":"touch","arguments":{"uri":"demo://item/tea"}}`, []string{`"notifications/resources/updated"`, `"notified":1`}},
 		{"tools/call", `{"name":"touch","arguments":{"uri":"file:///etc/passwd"}}`, []string{`"isError":true`}},
