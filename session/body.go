@@ -32,8 +32,11 @@ const (
 	refShift      = 2
 	refOne        = 1 << refShift
 
-	bodyBytes   = int64(unsafe.Sizeof(body{}))
-	bodiesChunk = 256 // 8 KiB, a size class of Go's allocator
+	bodyBytes = int64(unsafe.Sizeof(body{}))
+
+	// bodiesChunk slots and the word that Go's allocator puts before objects
+	// with pointers fill a size class of 8 KiB; one more would take the next.
+	bodiesChunk = 255
 
 	budgetMax = 8 << 30
 )
