@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/rookery-server/rookery/mcp"
@@ -31,14 +30,11 @@ type promptIn struct {
 }
 
 func askModel(ctx context.Context, c *mcp.Call, in promptIn) (string, error) {
-	raw, err := c.Ask(ctx, "sampling/createMessage", map[string]any{
-		"messages":  []any{map[string]any{"role": "user", "content": map[string]any{"type": "text", "text": in.Prompt}}},
-		"maxTokens": 100,
-	})
+	r, err := c.CreateMessage(ctx, mcp.CreateMessageRequest{MaxTokens: 100, Messages: say(in.Prompt)})
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("LLM response: %s", raw), nil
+	return "LLM response: " + r.Text(), nil
 }
 
 type messageIn struct {
@@ -46,28 +42,30 @@ type messageIn struct {
 }
 
 func askUser(ctx context.Context, c *mcp.Call, in messageIn) (*mcp.ToolResult, error) {
-	return elicit(in.Message, `{
-		"type": "object",
-		"properties": {
-			"username": {"type": "string", "description": "User's response"},
-			"email": {"type": "string", "description": "User's email address"}
-		},
-		"required": ["username", "email"]
-	}`)(ctx, c)
+	return elicit(in.Message, contactForm)(ctx, c)
 }
 
 // elicit returns a handler that shows the user a form and tells the outcome.
-func elicit(message, form string) func(context.Context, *mcp.Call) (*mcp.ToolResult, error) {
+func elicit(message string, form *mcp.Form) func(context.Context, *mcp.Call) (*mcp.ToolResult, error) {
 	return func(ctx context.Context, c *mcp.Call) (*mcp.ToolResult, error) {
-		raw, err := c.Ask(ctx, "elicitation/create", map[string]any{"message": message, "requestedSchema": json.RawMessage(form)})
+		r, err := c.Elicit(ctx, mcp.ElicitRequest{Message: message, Schema: form})
 		if err != nil {
 			return nil, err
 		}
-		return mcp.Text(fmt.Sprintf("Elicitation completed: %s", raw)), nil
+		return mcp.Text(fmt.Sprintf("Elicitation completed: action=%s, content=%s", r.Action, r.Content)), nil
 	}
 }
 
-const defaultsForm = `{
+var contactForm = form(`{
+	"type": "object",
+	"properties": {
+		"username": {"type": "string", "description": "User's response"},
+		"email": {"type": "string", "description": "User's email address"}
+	},
+	"required": ["username", "email"]
+}`)
+
+var defaultsForm = form(`{
 	"type": "object",
 	"properties": {
 		"name": {"type": "string", "description": "User name", "default": "John Doe"},
@@ -77,9 +75,9 @@ const defaultsForm = `{
 		"verified": {"type": "boolean", "description": "Verification status", "default": true}
 	},
 	"required": []
-}`
+}`)
 
-const enumsForm = `{
+var enumsForm = form(`{
 	"type": "object",
 	"properties": {
 		"untitledSingle": {"type": "string", "description": "Choose one", "enum": ["option1", "option2", "option3"]},
@@ -98,4 +96,4 @@ const enumsForm = `{
 				{"const": "value3", "title": "Third Choice"}]}}
 	},
 	"required": []
-}`
+}`)

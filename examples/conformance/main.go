@@ -44,7 +44,7 @@ func serve(ctx context.Context, http string) error {
 		return err
 	}
 	defer s.Close()
-	for _, add := range []func(*mcp.Server) error{addTools, addResources, addPrompts, addAsking, addStreams, addModern, addTasks} {
+	for _, add := range []func(*mcp.Server) error{addTools, addResources, addPrompts, addAsking, addStreams, addInput, addModern, addTasks} {
 		if err := add(s.MCP()); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/rookery-server/rookery/mcp"
 )
@@ -23,6 +24,17 @@ func addModern(s *mcp.Server) error {
 			Handle: func(_ context.Context, c *mcp.Call) (*mcp.ToolResult, error) {
 				_ = c.Log(mcp.LevelInfo, "conformance", "test_logging_tool executed")
 				return mcp.Text("A message was logged."), nil
+			}},
+		{Name: "test_x_mcp_header", Description: "Has an argument that a header repeats for proxies (SEP-2243).",
+			InputSchema: `{
+				"type": "object",
+				"properties": {
+					"region": {"type": "string", "description": "repeated in Mcp-Param-Region", "x-mcp-header": "Region"},
+					"level": {"type": "integer", "description": "in no header"}
+				}
+			}`,
+			Handle: func(_ context.Context, c *mcp.Call) (*mcp.ToolResult, error) {
+				return mcp.Text(fmt.Sprintf("called with %s", c.Arguments())), nil
 			}},
 		{Name: "test_trigger_tool_change", Description: "Adds a tool and removes it.",
 			Handle: func(context.Context, *mcp.Call) (*mcp.ToolResult, error) {

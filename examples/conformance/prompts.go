@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/rookery-server/rookery/mcp"
 )
@@ -19,6 +20,7 @@ func addPrompts(s *mcp.Server) error {
 				{Name: "arg1", Description: "First test argument", Required: true},
 				{Name: "arg2", Description: "Second test argument", Required: true},
 			},
+			Complete: suggest("test", "testing", "paris", "party"),
 			Get: func(_ context.Context, _ *mcp.Call, args map[string]string) (*mcp.PromptResult, error) {
 				return user(mcp.TextContent(fmt.Sprintf("Prompt with arguments: arg1='%s', arg2='%s'", args["arg1"], args["arg2"]))), nil
 			}},
@@ -41,6 +43,21 @@ func addPrompts(s *mcp.Server) error {
 		}
 	}
 	return nil
+}
+
+// suggest returns a completion from fixed values: those that begin with what
+// was typed.
+func suggest(values ...string) func(context.Context, *mcp.Call, mcp.CompletionRequest) (*mcp.Completion, error) {
+	return func(_ context.Context, _ *mcp.Call, q mcp.CompletionRequest) (*mcp.Completion, error) {
+		fit := new(mcp.Completion)
+		for _, v := range values {
+			if strings.HasPrefix(v, q.Value) {
+				fit.Values = append(fit.Values, v)
+			}
+		}
+		fit.Total = len(fit.Values)
+		return fit, nil
+	}
 }
 
 // user returns a prompt of messages that the user says, one item each.

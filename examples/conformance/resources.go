@@ -32,6 +32,7 @@ func addResources(s *mcp.Server) error {
 	return s.AddResourceTemplate(mcp.ResourceTemplate{
 		URITemplate: "test://template/{id}/data", Name: "template", Title: "Template", MIMEType: "application/json",
 		Description: "Data of any id.",
+		Complete:    suggest("1", "12", "123"),
 		Read: func(_ context.Context, _ *mcp.Call, _ string, vars map[string]string) ([]mcp.ResourceContents, error) {
 			text, err := json.Marshal(map[string]any{"id": vars["id"], "templateTest": true, "data": "Data for ID: " + vars["id"]})
 			return []mcp.ResourceContents{{Text: string(text)}}, err
