@@ -101,10 +101,10 @@ func (n *notice) release(e Events) {
 }
 
 // ResourceUpdated tells those who subscribed to uri, of both eras, that it
-// changed, and returns to how many clients the message went. It may be called
-// from any goroutine and yields the processor now and then; it takes a few
-// microseconds a client, so do not call it from an Inline handler, which would
-// keep its event loop that long.
+// changed, and returns to how many clients the message went or for how many it
+// is kept. It may be called from any goroutine and yields the processor now and
+// then; it takes a few microseconds a client, so do not call it from an Inline
+// handler, which would keep its event loop that long.
 // No lock is held while it writes; a slow or closed client costs the others
 // nothing. A session whose stream broke finds the message in its event log; one
 // that never had a stream hears nothing.

@@ -13,6 +13,7 @@ import (
 	"github.com/rookery-server/rookery/loop"
 	"github.com/rookery-server/rookery/mcp"
 	"github.com/rookery-server/rookery/memprof"
+	"github.com/rookery-server/rookery/session"
 )
 
 // expose writes everything in Prometheus text format, each family under its
@@ -149,6 +150,7 @@ func (p page) protocol(st *Stats) {
 	p.counter("rookery_mcp_streams_opened_total", int64(m.StreamsOpened))
 	p.counter("rookery_mcp_notifications_sent_total", int64(m.Sent))
 	p.counter("rookery_mcp_notifications_lost_total", int64(m.SendFailed))
+	p.events(m, &st.Events)
 	p.gauge("rookery_mcp_subscriptions", int64(m.Subscriptions))
 	p.gauge("rookery_mcp_topics", int64(m.Topics))
 	p.gauge("rookery_mcp_listens", int64(m.Listens))
@@ -167,6 +169,22 @@ func (p page) tasks(t *mcp.TaskStats) {
 	p.counter("rookery_mcp_tasks_dropped_total", int64(t.Dropped))
 	p.counter("rookery_mcp_tasks_panicked_total", int64(t.Panicked))
 	p.counter("rookery_mcp_tasks_refused_total", int64(t.Refused))
+}
+
+func (p page) events(m *mcp.Stats, e *session.EventsStats) {
+	p.counter("rookery_mcp_streams_resumed_total", int64(m.StreamsResumed))
+	p.counter("rookery_mcp_resumes_refused_total", int64(m.ResumesRefused))
+	p.counter("rookery_mcp_events_replayed_total", int64(m.Replayed))
+	p.counter("rookery_mcp_notifications_kept_total", int64(m.Kept))
+	p.gauge("rookery_event_logs", e.Logs)
+	p.gauge("rookery_events", e.Events)
+	p.gauge("rookery_event_bodies", e.Bodies)
+	p.gauge("rookery_event_bytes", e.Bytes)
+	p.counter(`rookery_events_evicted_total{cause="count"}`, int64(e.EvictedCount))
+	p.counter(`rookery_events_evicted_total{cause="bytes"}`, int64(e.EvictedBytes))
+	p.counter(`rookery_events_evicted_total{cause="age"}`, int64(e.EvictedAge))
+	p.counter(`rookery_events_evicted_total{cause="budget"}`, int64(e.EvictedBudget))
+	p.counter("rookery_events_too_large_total", int64(e.TooLarge))
 }
 
 func (p page) memory(s *Server) {

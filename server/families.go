@@ -70,6 +70,17 @@ var families = map[string]family{
 	"rookery_mcp_tasks_panicked_total":     {"counter", "Tasks that failed because their handler panicked."},
 	"rookery_mcp_tasks_refused_total":      {"counter", "Calls refused because there were too many tasks."},
 
+	"rookery_mcp_streams_resumed_total":    {"counter", "Streams taken up again with Last-Event-ID."},
+	"rookery_mcp_resumes_refused_total":    {"counter", "Streams that could not be taken up again because events were gone."},
+	"rookery_mcp_events_replayed_total":    {"counter", "Events sent once more on streams taken up again."},
+	"rookery_mcp_notifications_kept_total": {"counter", "Notifications kept for clients without an open stream."},
+	"rookery_event_logs":                   {"gauge", "Sessions that have an event log."},
+	"rookery_events":                       {"gauge", "Events kept for clients that come back."},
+	"rookery_event_bodies":                 {"gauge", "Messages those events share."},
+	"rookery_event_bytes":                  {"gauge", "Memory of events and their messages."},
+	"rookery_events_evicted_total":         {"counter", "Events let go, by the bound that was reached."},
+	"rookery_events_too_large_total":       {"counter", "Messages too large to be kept."},
+
 	"rookery_memory_bytes":          {"gauge", "Resident memory by component; the components add up to it."},
 	"rookery_memory_returns_total":  {"counter", "Times idle memory was given back to the system."},
 	"process_resident_memory_bytes": {"gauge", "Resident memory of the process."},

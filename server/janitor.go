@@ -64,8 +64,10 @@ func (j *janitor) run() {
 	}
 }
 
-// sweep ends sessions that are idle and have no open stream.
+// sweep lets go of old events and ends sessions that are idle and have no open
+// stream.
 func (j *janitor) sweep() {
+	j.s.events.Sweep(max(sweepMin, int(j.s.events.Stats().Logs)/sweepPart))
 	if j.s.opts.SessionIdle <= 0 {
 		return
 	}

@@ -13,6 +13,7 @@ func (s *Server) memory() (memprof.Report, error) {
 		memprof.Component{Name: "connection buffers", Count: st.Loop.Attached, Bytes: st.Loop.InHeld + st.Loop.OutHeld},
 		memprof.Component{Name: "client roster", Count: st.Clients, Bytes: s.roster.bytes.Load()},
 		memprof.Component{Name: "sessions", Count: int64(st.Sessions), Bytes: s.sessions.Bytes()},
+		memprof.Component{Name: "events", Count: st.Events.Events, Bytes: st.Events.Bytes},
 		memprof.Component{Name: "subscriptions", Count: int64(st.MCP.Subscriptions), Bytes: st.MCP.SubscriptionBytes},
 	)
 }

@@ -66,6 +66,8 @@ type Options struct {
 	// SessionIdle ends an MCP session that has no open stream and was not used
 	// for so long. Negative: never. Default: 30 min.
 	SessionIdle time.Duration
+	// Events bounds what is kept for clients that come back.
+	Events EventLimits
 
 	// DrainTimeout is how long Run lets requests in flight finish when its
 	// context ends. Default: 10 s.
@@ -74,6 +76,17 @@ type Options struct {
 	// Loop tunes the event loops. Its Logger, Pool, Workers, WaitingMax and
 	// MessageMax are set from the fields above.
 	Loop loop.Options
+}
+
+// EventLimits bounds the events kept for clients of MCP sessions, who can take
+// up a stream that broke with Last-Event-ID. What is beyond a bound goes, the
+// oldest first; a client that would need it is told to begin anew. Zero fields
+// mean the defaults.
+type EventLimits struct {
+	Count  int           // events of a session; negative: nothing is kept. Default: 256
+	Bytes  int           // bytes of messages of a session. Default: 256 KiB
+	Age    time.Duration // of an event. Default: 5 min
+	Budget int64         // memory of the events of all sessions, in bytes. Default: 64 MiB
 }
 
 // Defaults that other fields do not compute.
@@ -139,6 +152,9 @@ func (o *Options) check() error {
 	}
 	if o.Loop.Loops > loopsMax {
 		errs = append(errs, fmt.Errorf("server: Loop.Loops must not exceed %d", loopsMax))
+	}
+	if e := &o.Events; e.Bytes < 0 || e.Age < 0 || e.Budget < 0 {
+		errs = append(errs, errors.New("server: Events.Bytes, Age and Budget must not be negative"))
 	}
 	return errors.Join(errs...)
 }

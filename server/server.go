@@ -44,6 +44,7 @@ type Server struct {
 	mcp      *mcp.Server
 	rpc      *rpc.Table
 	sessions *session.Table
+	events   *session.Events
 	metrics  *instruments
 	roster   roster
 	janitor  *janitor
@@ -100,20 +101,32 @@ func New(o Options) (*Server, error) {
 	}
 	s.rpc = rpc.NewTable(o.AsksMax)
 	s.sessions = session.NewTable(session.Options{Max: o.SessionsMax, IdleTimeout: max(o.SessionIdle, 0)})
+	s.events = session.NewEvents(session.EventsOptions{
+		Count: o.Events.Count, Bytes: o.Events.Bytes, Age: o.Events.Age, Budget: o.Events.Budget,
+	})
+	s.mcp = mcp.New(s.mcpOptions())
+	s.metrics = newInstruments(s)
+	s.janitor = newJanitor(s)
+	return s, nil
+}
+
+// mcpOptions returns what the protocol needs of this server and its options.
+func (s *Server) mcpOptions() mcp.Options {
+	o := &s.opts
 	clients := session.NewInterner(0, 0)
-	tasks := s.opts.Tasks
-	tasks.Run = s.pool.Submit // which does not block: the pool has room for all of them
-	s.mcp = mcp.New(mcp.Options{
+	m := mcp.Options{
 		Name: o.Name, Version: o.Version, Title: o.Title, Instructions: o.Instructions,
 		Logger: o.Logger, Host: host{s}, Sessions: sessions{s.sessions}, Calls: s.rpc, Context: s.base,
 		Intern:     func(client string) uint32 { return clients.Intern([]byte(client)) },
 		ClientName: clients.Name,
 		PageSize:   o.PageSize, SubscriptionsMax: o.SubscriptionsMax, AskTimeout: o.AskTimeout,
-		AllowedOrigins: o.AllowedOrigins, Middleware: o.Middleware, Tasks: tasks,
-	})
-	s.metrics = newInstruments(s)
-	s.janitor = newJanitor(s)
-	return s, nil
+		AllowedOrigins: o.AllowedOrigins, Middleware: o.Middleware, Tasks: o.Tasks,
+	}
+	m.Tasks.Run = s.pool.Submit // which does not block: the pool has room for all of them
+	if o.Events.Count >= 0 {
+		m.Events = s.events
+	}
+	return m
 }
 
 func (s *Server) initPools() {
@@ -295,6 +308,7 @@ func (s *Server) AdminAddr() net.Addr {
 type Stats struct {
 	Loop     loop.Stats
 	MCP      mcp.Stats
+	Events   session.EventsStats
 	Clients  int64 // connections open on the JSON-RPC listener
 	Sessions int   // MCP sessions
 	InFlight int   // calls whose handler runs or waits on a worker
@@ -304,7 +318,7 @@ type Stats struct {
 // Stats returns a snapshot.
 func (s *Server) Stats() Stats {
 	return Stats{
-		Loop: s.group.Stats(), MCP: s.mcp.Stats(), Clients: s.roster.open.Load(),
+		Loop: s.group.Stats(), MCP: s.mcp.Stats(), Events: s.events.Stats(), Clients: s.roster.open.Load(),
 		Sessions: s.sessions.Len(), InFlight: s.rpc.InFlight(), Asks: s.rpc.Asks(),
 	}
 }

@@ -29,6 +29,10 @@ type config struct {
 	sessionsMax    int
 	idleTimeout    time.Duration
 	sessionIdle    time.Duration
+	events         int
+	eventBytes     int64
+	eventAge       time.Duration
+	eventBudget    int64
 	keepAlive      time.Duration
 	allowedOrigins []string
 
@@ -68,6 +72,10 @@ func (c *config) register(fs *pflag.FlagSet) {
 	add("sessions-max", "1048576", "most MCP sessions", count(&c.sessionsMax, 1, connsCeiling))
 	add("idle-timeout", "10m", "closes a connection silent for so long that carries no stream", interval(&c.idleTimeout, time.Second))
 	add("session-idle", "30m", "forgets a session unused for so long that has no stream", interval(&c.sessionIdle, time.Second))
+	add("events", "256", "events kept for a session whose client lost its stream; 0: none", count(&c.events, 0, 1<<16))
+	add("event-bytes", "256KiB", "bytes of events kept for a session", size(&c.eventBytes, 1, 1<<30))
+	add("event-age", "5m", "how long an event is kept", interval(&c.eventAge, time.Second))
+	add("event-budget", "64MiB", "memory of the events of all sessions", size(&c.eventBudget, 1, 1<<40))
 	add("keep-alive", "25s", "time between keep-alive comments on open streams", interval(&c.keepAlive, time.Second))
 	add("allowed-origins", "", "origins of browsers served besides loopback", list(&c.allowedOrigins, "ORIGIN,...", checkOrigin))
 

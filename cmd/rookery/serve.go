@@ -77,6 +77,10 @@ func (c *config) options(log *slog.Logger) server.Options {
 		SessionIdle:    c.sessionIdle,
 		DrainTimeout:   c.drainTimeout,
 	}
+	o.Events = server.EventLimits{Count: c.events, Bytes: int(c.eventBytes), Age: c.eventAge, Budget: c.eventBudget}
+	if c.events == 0 {
+		o.Events.Count = -1
+	}
 	o.Loop.Loops = c.loops
 	o.Loop.ConnsMax = c.connsMax
 	o.Loop.IdleTimeout = c.idleTimeout
