@@ -16,14 +16,21 @@ import (
 // Its methods are called from any goroutine. Everything it is given is valid
 // until the method returns.
 type Backend interface {
-	// Attach is called once, by New, with the server that calls the others.
-	Attach(s *Server)
-	// Serve answers one request: a JSON object on one line, which the caller
+	// Err says why the Backend cannot serve, nil if it can. A Server is not made
+	// with one that cannot.
+	Err() error
+	// Attach is called once, by New, with the server that calls the others. Its
+	// error is logged: something works less well.
+	Attach(s *Server) error
+	// Close ends what Attach began, after the last call of the others has
+	// returned, and waits for what Go started.
+	Close()
+	// Answer answers one request: a JSON object on one line, which the caller
 	// copies at once, or an error as of a Handler. It runs on a worker and may
 	// block. It sees initialize and logging/setLevel too, whose state the
 	// Server keeps all the same, and methods nobody knows, but neither ping nor
 	// what Watch and Offer are for.
-	Serve(ctx context.Context, c *Call) (result []byte, err error)
+	Answer(ctx context.Context, c *Call) (result []byte, err error)
 	// Notified takes a notification of a client with a session, but not its
 	// cancellations. It runs on a worker and may block; the client has its 202.
 	Notified(ctx context.Context, c *Call)
@@ -95,7 +102,7 @@ func (s *Server) userNotification(name []byte) bool {
 }
 
 func serveBacked(ctx context.Context, c *Call) error {
-	result, err := c.s.o.Backend.Serve(ctx, c)
+	result, err := c.s.o.Backend.Answer(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -159,6 +166,8 @@ func (s *Server) notifyBackend(x *Exchange, name, params []byte, ref uint64, ses
 	c := &Call{s: s, m: &method{name: string(name), user: true}, params: params, stream: x.Stream}
 	c.sink = sink{host: s.o.Host, worker: x.Worker, http: x}
 	c.of(ref, sess)
+	s.o.Calls.Start(&c.flight, s.o.Context, c.scope(), nil)
+	defer c.flight.End()
 	defer c.finish()
 	defer func() {
 		if p := recover(); p != nil {
@@ -166,7 +175,7 @@ func (s *Server) notifyBackend(x *Exchange, name, params []byte, ref uint64, ses
 			s.o.Logger.Error("mcp: a handler panicked", "method", c.m.name, "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	s.o.Backend.Notified(s.o.Context, c)
+	s.o.Backend.Notified(&c.flight, c)
 }
 
 // Watched reports whether anybody is subscribed to uri.
@@ -211,4 +220,14 @@ func (c *Call) EachHeader(f func(name, value []byte) bool) {
 	if x := c.sink.http; x != nil {
 		x.Req.EachHeader(x.Msg, f)
 	}
+}
+
+// Param returns a member of the request's params as raw JSON, nil if it is not
+// there. Names are compared exactly.
+func (c *Call) Param(name string) []byte { return member(c.params, name) }
+
+// ParamText returns a member of the params that is a string.
+func (c *Call) ParamText(name string) (string, bool) {
+	b, ok := text(member(c.params, name))
+	return string(b), ok
 }

@@ -36,6 +36,10 @@ func (s *Server) serveLegacy(x *Exchange, body []byte, sse bool) {
 		s.notified(ref, name, params)
 		x.respond(202, "", "", nil)
 		if s.userNotification(name) {
+			// The handler may ask the client, which answers when it has its 202.
+			if x.flush(s.o.Host) != nil {
+				x.Close = true
+			}
 			s.notifyBackend(x, name, params, ref, sess)
 		}
 	case codec.KindBatch:

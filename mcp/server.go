@@ -162,8 +162,13 @@ func New(o Options) *Server {
 		s.handle = o.Middleware[i](s.handle)
 	}
 	if o.Backend != nil {
+		if err := o.Backend.Err(); err != nil {
+			panic(err)
+		}
 		s.subs.vanished = o.Backend.Unwatched
-		o.Backend.Attach(s)
+		if err := o.Backend.Attach(s); err != nil {
+			o.Logger.Warn("mcp: attach the backend", "error", err)
+		}
 	}
 	return s
 }

@@ -36,6 +36,10 @@ type Options struct {
 	Tasks mcp.TaskOptions
 	// Middleware wraps the handling of every MCP request, the first outermost.
 	Middleware []func(mcp.Handler) mcp.Handler
+	// MCPBackend answers MCP clients in the place of what is registered with
+	// Server.MCP: see mcp/gosdk. It belongs to one server, which closes it. With
+	// it /mcp is served over HTTP only, and Name to Instructions are unused.
+	MCPBackend mcp.Backend
 
 	// Logger receives what an operator should know. Default: slog.Default().
 	Logger *slog.Logger
@@ -132,6 +136,9 @@ func (o *Options) fill() error {
 
 func (o *Options) check() error {
 	var errs []error
+	if o.MCPBackend != nil {
+		errs = append(errs, o.MCPBackend.Err())
+	}
 	for _, c := range []struct {
 		value int
 		name  string

@@ -120,7 +120,7 @@ func (s *Server) mcpOptions() mcp.Options {
 		Intern:     func(client string) uint32 { return clients.Intern([]byte(client)) },
 		ClientName: clients.Name,
 		PageSize:   o.PageSize, SubscriptionsMax: o.SubscriptionsMax, AskTimeout: o.AskTimeout,
-		AllowedOrigins: o.AllowedOrigins, Middleware: o.Middleware, Tasks: o.Tasks,
+		AllowedOrigins: o.AllowedOrigins, Middleware: o.Middleware, Backend: o.MCPBackend, Tasks: o.Tasks,
 	}
 	m.Tasks.Run = s.pool.Submit // which does not block: the pool has room for all of them
 	if o.Events.Count >= 0 {
@@ -262,6 +262,9 @@ func (s *Server) finish() {
 	}
 	if err := s.pool.ReleaseTimeout(poolPatience); err != nil {
 		s.log.Error("workers are left", slog.Any("error", err))
+	}
+	if s.opts.MCPBackend != nil {
+		s.opts.MCPBackend.Close()
 	}
 	s.enter(phaseClosed)
 	close(s.ended)

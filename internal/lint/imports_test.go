@@ -33,7 +33,7 @@ var edges = map[string][]string{
 	"mcp":          {"codec", "internal/rpc"},
 	"server": {"batch", "cluster", "codec", "internal/ring", "internal/rpc", "loop", "mcp",
 		"memprof", "session", "shard", "vm-tuning"},
-	"mcp/gosdk": {"mcp", "server"},
+	"mcp/gosdk": {"codec", "mcp", "server"},
 	// An observer from outside with its own parsing: it must not share the
 	// server's mistakes, nor its heap.
 	"bench":         {"memprof"},
@@ -45,7 +45,7 @@ var edges = map[string][]string{
 // treeEdges are rows for whole folders: examples are what an embedder writes,
 // so they see the public packages only.
 var treeEdges = map[string][]string{
-	"examples/": {"server", "mcp", "codec"},
+	"examples/": {"server", "mcp", "mcp/gosdk", "codec"},
 	"bench/":    {"bench", "memprof"},
 }
 
@@ -136,6 +136,7 @@ var doors = map[string][]string{
 	"github.com/bytedance/sonic":              {"codec"},
 	"github.com/cloudwego/netpoll":            {"loop"},
 	"github.com/google/jsonschema-go":         {"mcp"},
+	"github.com/modelcontextprotocol/go-sdk":  {"mcp/gosdk", "examples/gosdk", "examples/gosdk-conformance"},
 	"github.com/knadh/koanf":                  {"cmd/rookery"},
 	"github.com/panjf2000/ants":               {"server"},
 	"github.com/spf13/cobra":                  {"cmd/rookery", "bench"},
