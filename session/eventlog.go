@@ -167,7 +167,6 @@ func (l *eventLog) draw() uint32 {
 // append adds an event, or notes that it is lost: body 0, or one that was
 // evicted meanwhile.
 func (s *eventShard) append(l *eventLog, stream, seq, number uint32) {
-	s.trim(l)
 	why := byBytes
 	if number != 0 {
 		evicted := s.bodies.refer(number)

@@ -31,3 +31,26 @@ func Example() {
 	// inspector 1.2 2 true
 	// after Delete: false
 }
+
+// A message goes to two sessions; one of them comes back for it.
+func ExampleEvents() {
+	events := session.NewEvents(session.EventsOptions{Count: 100})
+	const stream = 1
+
+	var logs [2]uint32 // beside the sessions, in Record.Log
+	body := events.Keep([]byte(`{"method":"notifications/tools/list_changed"}`))
+	for i := range logs {
+		logs[i], _ = events.Append(logs[i], stream, body)
+	}
+	events.Release(body)
+
+	covered := events.Since(logs[0], stream, 0, func(seq uint32, msg []byte) { fmt.Println(seq, string(msg)) })
+	fmt.Println("covered:", covered, "messages stored:", events.Stats().Bodies)
+
+	events.Drop(logs[0])
+	fmt.Println("after Drop:", events.Since(logs[0], stream, 0, nil))
+	// Output:
+	// 1 {"method":"notifications/tools/list_changed"}
+	// covered: true messages stored: 1
+	// after Drop: false
+}
