@@ -183,14 +183,28 @@ func (c *Call) askOnStream(ctx context.Context, all []query) ([][]byte, error) {
 	for i, q := range asked {
 		answer, isError, err := q.Wait(ctx)
 		if err != nil {
+			c.withdraw(asked[i:])
 			return nil, err
 		}
 		if isError {
+			c.withdraw(asked[i+1:])
 			return nil, parseError(answer)
 		}
 		answers[i] = answer
 	}
 	return answers, nil
+}
+
+// withdraw tells the client that nobody waits for its answers any more, so that
+// it need not bother its user, unless the client has caused it.
+func (c *Call) withdraw(asked []*rpc.Question) {
+	if c.flight.Err() != nil {
+		return
+	}
+	for _, q := range asked {
+		params := q.AppendID([]byte(`{"requestId":`))
+		_ = c.notify("notifications/cancelled", append(params, '}')) // counted; a client that is gone does not mind
+	}
 }
 
 // parseError decodes a client's error object.

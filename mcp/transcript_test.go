@@ -37,11 +37,13 @@ var update = flag.Bool("update", false, "write what the server says into testdat
 //
 // Nothing may be left unread at the end. In client sections $session is the id
 // in the latest Mcp-Session-Id header of a response, $ask the id of the latest
-// question, and $task1, $task2 and so on are the ids of tasks in the order of
-// their appearance. Time and waiting are synctest's: after each client section
-// everything runs until it blocks. If the text on top says "event log", the
-// server keeps one; if it begins with "Tasks", there are tools for them. With
-// -update the server sections are rewritten: read the difference.
+// question ($ask2 and so on if there were more), $state the latest requestState,
+// and $task1, $task2 and so on are the ids of tasks in the order of their
+// appearance. Time and waiting are synctest's: after each client section
+// everything runs until it blocks. If the text on top
+// says "event log", the server keeps one, if it says "question tools" it has
+// those of addQuestionFixtures too; if it begins with "Tasks", there are tools
+// for them. With -update the server sections are rewritten: read the difference.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -65,10 +67,12 @@ func TestTranscripts(t *testing.T) {
 
 type player struct {
 	*testbed
-	conns        map[string]StreamID
-	readers      map[StreamID]*responses
-	session, ask string
-	tasks        []string
+	conns   map[string]StreamID
+	readers map[StreamID]*responses
+	session string
+	asks    []string // the latest questions, with their quotes
+	state   string   // the latest requestState
+	tasks   []string
 }
 
 func play(t *testing.T, archive *txtar.Archive) {
@@ -83,6 +87,9 @@ func play(t *testing.T, archive *txtar.Archive) {
 	addFixtures(t, b.Server)
 	if strings.HasPrefix(string(archive.Comment), "Tasks") {
 		addTaskFixtures(t, b.Server)
+	}
+	if bytes.Contains(archive.Comment, []byte("question tools")) {
+		addQuestionFixtures(t, b.Server)
 	}
 	p := &player{testbed: b, conns: map[string]StreamID{}, readers: map[StreamID]*responses{}}
 	for i := range archive.Files {
@@ -156,7 +163,10 @@ func (p *player) conn(name string) StreamID {
 
 func (p *player) client(t *testing.T, conn, data string) {
 	st := p.conn(conn)
-	data = strings.NewReplacer("$session", p.session, "$ask", p.ask).Replace(data)
+	data = strings.NewReplacer("$session", p.session, "$state", p.state).Replace(data)
+	for i, id := range p.asks {
+		data = strings.ReplaceAll(data, `"`+askName(i)+`"`, id)
+	}
 	for i, id := range p.tasks {
 		data = strings.ReplaceAll(data, fmt.Sprintf("$task%d", i+1), id)
 	}
@@ -235,6 +245,16 @@ var taskID = regexp.MustCompile(`"taskId":"([0-9a-f]{32})"`)
 
 var askID = regexp.MustCompile(`"q[0-9a-f]{16}"`)
 
+// askName is what transcripts call the i-th of the latest questions.
+func askName(i int) string {
+	if i == 0 {
+		return "$ask"
+	}
+	return fmt.Sprintf("$ask%d", i+1)
+}
+
+var requestState = regexp.MustCompile(`"requestState":"([^"]+)"`)
+
 // server renders what came over a connection since the last look.
 func (p *player) server(conn string) string {
 	st := p.conn(conn)
@@ -258,9 +278,15 @@ func (p *player) server(conn string) string {
 	}
 	p.host.mu.Unlock()
 	text := out.String()
-	if id := askID.FindString(text); id != "" {
-		p.ask = strings.Trim(id, `"`)
-		text = askID.ReplaceAllString(text, `"$$ask"`)
+	if ids := askID.FindAllString(text, -1); ids != nil {
+		p.asks = ids
+		for i := len(ids) - 1; i >= 0; i-- {
+			text = strings.ReplaceAll(text, ids[i], `"`+askName(i)+`"`)
+		}
+	}
+	if m := requestState.FindStringSubmatch(text); m != nil {
+		p.state = m[1]
+		text = strings.ReplaceAll(text, p.state, "$state")
 	}
 	for _, m := range taskID.FindAllStringSubmatch(text, -1) {
 		if !slices.Contains(p.tasks, m[1]) {
