@@ -7,6 +7,7 @@
 //   - MCP tool echo returns its argument text as text content.
 //   - MCP resources demo://item/{name} can be read and subscribed to; tool
 //     touch with argument uri marks one as changed.
+//   - MCP tool confirm asks the client's user to confirm its argument text.
 //   - MCP prompt describe shows one and asks for words about it.
 package demo
 
@@ -38,7 +39,7 @@ type touched struct {
 }
 
 // itemsMax bounds the resources whose version is remembered.
-const itemsMax = 10_000
+const itemsMax = 1 << 15
 
 // items counts how often each resource was touched.
 type items struct {
@@ -94,6 +95,9 @@ func Register(s *server.Server) error {
 			}
 			return touched{URI: in.URI, Version: version, Notified: m.ResourceUpdated(in.URI)}, nil
 		}); err != nil {
+		return err
+	}
+	if err := addConfirm(m); err != nil {
 		return err
 	}
 	if err := addPrompt(m, store); err != nil {

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
@@ -59,6 +60,67 @@ func TestDemo(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestConfirm answers tool confirm as the user of a client would.
+func TestConfirm(t *testing.T) {
+	s, err := server.New(server.Options{TCP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := Register(s); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ caps, answer, want string }{
+		{`{"elicitation":{}}`, `"result":{"action":"accept","content":{"sure":true}}`, `"structuredContent":{"action":"accept","sure":true}`},
+		{`{"elicitation":{}}`, `"result":{"action":"decline"}`, `"structuredContent":{"action":"decline","sure":false}`},
+		{`{"elicitation":{}}`, `"result":{"action":"accept","content":{"sure":"very"}}`, `sure`},
+		{`{"elicitation":{}}`, `"error":{"code":-1,"message":"nobody is here"}`, `nobody is here`},
+		{`{}`, "", `elicitation`},
+	} {
+		got := confirm(t, s, test.caps, test.answer)
+		if !strings.Contains(got, test.want) {
+			t.Errorf("%s answers %s: got %s, want %s", test.caps, test.answer, got, test.want)
+		}
+	}
+}
+
+// confirm calls tool confirm as a client with caps, answers the question, and
+// returns the reply.
+func confirm(t *testing.T, s *server.Server, caps, answer string) string {
+	t.Helper()
+	c, err := net.Dial("tcp", s.TCPAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewScanner(c)
+	fmt.Fprintf(c, `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":%s,`+
+		`"clientInfo":{"name":"x","version":"1"}}}`+"\n", caps)
+	in.Scan()
+	fmt.Fprintln(c, `{"jsonrpc":"2.0","method":"notifications/initialized"}`)
+	fmt.Fprintln(c, `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"confirm","arguments":{"text":"Leave?"}}}`)
+	if answer != "" {
+		var question struct {
+			ID     json.RawMessage
+			Method string
+		}
+		if !in.Scan() || json.Unmarshal(in.Bytes(), &question) != nil || question.Method != "elicitation/create" {
+			t.Fatalf("got %s (%v), want a question", in.Text(), in.Err())
+		}
+		fmt.Fprintf(c, `{"jsonrpc":"2.0","id":%s,%s}`+"\n", question.ID, answer)
+	}
+	if !in.Scan() {
+		t.Fatal(in.Err())
+	}
+	return in.Text()
 }
 
 func TestItemsAreBounded(t *testing.T) {
