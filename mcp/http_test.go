@@ -213,7 +213,9 @@ func checkResponses(t *testing.T, out []byte, open bool) {
 // fuzzbed returns a server for many inputs: making one takes longer than
 // serving hundreds.
 func fuzzbed(tb testing.TB) *testbed {
-	b := newTestbed(func(o *Options) { o.AskTimeout = 1; o.Logger = slog.New(slog.DiscardHandler) })
+	b := newTestbed(func(o *Options) {
+		o.AskTimeout, o.Logger, o.Events = 1, slog.New(slog.DiscardHandler), newFakeEvents()
+	})
 	addFixtures(tb, b.Server)
 	b.RemoveTool("wait") // waits for ever, as it should
 	return b
@@ -232,7 +234,7 @@ func (b *testbed) reset() {
 // the server if they name it, and looks at the responses as a client does.
 func FuzzServeHTTP(f *testing.F) {
 	files, _ := filepath.Glob("testdata/*.txtar")
-	for _, file := range files {
+	for _, file := range append(files, "testdata/corpus/suites.txtar") {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			f.Fatal(err)
@@ -265,6 +267,9 @@ func FuzzServeHTTP(f *testing.F) {
 		last, ok := b.sessions.Delete(1)
 		if ok {
 			b.SessionEnded(1, last)
+		}
+		if left := b.o.Events.(*fakeEvents).left(); left != 0 {
+			t.Fatalf("%d logs and bodies left", left)
 		}
 		if st := b.Stats(); st.Subscriptions+st.Listens != 0 || b.calls.InFlight()+b.calls.Asks() != 0 {
 			t.Fatalf("left behind: %+v", st)

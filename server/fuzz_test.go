@@ -5,10 +5,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/rookery-server/rookery/loop"
 	"github.com/rookery-server/rookery/mcp"
@@ -110,6 +114,9 @@ func FuzzWeb(f *testing.F) {
 	f.Add([]byte(post(initialize)+post(call(1, "t"))+"GET / HTTP/1.1\r\nHost: x\r\n\r\n"), true)
 	f.Add([]byte("GET /mcp HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n"), false)
 	f.Add([]byte("POST /mcp HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"), false)
+	for _, raw := range suiteRequests(f) {
+		f.Add(raw, false)
+	}
 	p := newWeb(offline(f))
 	f.Fuzz(func(t *testing.T, in []byte, busy bool) {
 		out := bufio.NewReader(bytes.NewReader(feed(t, p, in, busy)))
@@ -131,6 +138,28 @@ func FuzzWeb(f *testing.F) {
 			}
 		}
 	})
+}
+
+// suiteRequests returns what the public conformance suites send.
+func suiteRequests(t testing.TB) (all [][]byte) {
+	t.Helper()
+	a, err := txtar.ParseFile("../mcp/testdata/corpus/suites.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, section := range a.Files {
+		head, body, _ := strings.Cut(strings.TrimSuffix(string(section.Data), "\n"), "\n\n")
+		method, headers, _ := strings.Cut(head, "\n")
+		raw := method + " /mcp HTTP/1.1\r\nHost: x\r\n"
+		for line := range strings.Lines(headers) {
+			raw += strings.TrimSuffix(line, "\n") + "\r\n"
+		}
+		if body != "" {
+			raw += fmt.Sprintf("Content-Type: application/json\r\nContent-Length: %d\r\n", len(body))
+		}
+		all = append(all, []byte(raw+"\r\n"+body))
+	}
+	return all
 }
 
 // methodOf returns the method of the first request.
