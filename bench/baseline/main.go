@@ -6,6 +6,7 @@
 //	baseline httpsse ADDR  net/http: every request is an event stream that stays open
 //	baseline gosdk ADDR    official MCP Go SDK: Streamable HTTP at /mcp, tool echo
 //	baseline gosdk-stateless ADDR  the same in the mode that speaks revision 2026-07-28
+//	baseline gosdk-rookery ADDR [ADMIN]  the same *mcp.Server behind rookery's mcp/gosdk
 //	baseline mcpgo ADDR    mcp-go: Streamable HTTP at /mcp, tool echo
 //
 // It serves until it is killed. A nested module keeps what it imports out of
@@ -21,6 +22,9 @@ import (
 	"strings"
 )
 
+// adapter is the server that makes its own listeners.
+const adapter = "gosdk-rookery"
+
 // servers maps a subcommand to a function that serves l until it fails.
 var servers = map[string]func(l net.Listener) error{
 	"std":             serveStd,
@@ -32,13 +36,30 @@ var servers = map[string]func(l net.Listener) error{
 }
 
 func main() {
-	if len(os.Args) != 3 || servers[os.Args[1]] == nil {
-		fmt.Fprintf(os.Stderr, "usage: baseline %s ADDR\n", strings.Join(slices.Sorted(maps.Keys(servers)), "|"))
+	args := os.Args[1:]
+	serve, ok := command(args)
+	if !ok {
+		names := slices.Sorted(maps.Keys(servers))
+		fmt.Fprintf(os.Stderr, "usage: baseline %s ADDR\n       baseline %s ADDR [ADMIN]\n", strings.Join(names, "|"), adapter)
 		os.Exit(2)
 	}
-	if err := run(os.Args[1], os.Args[2]); err != nil {
-		fmt.Fprintf(os.Stderr, "baseline %s: %v\n", os.Args[1], err)
+	if err := serve(); err != nil {
+		fmt.Fprintf(os.Stderr, "baseline %s: %v\n", args[0], err)
 		os.Exit(1)
+	}
+}
+
+// command returns what args ask for, false if that is nothing.
+func command(args []string) (func() error, bool) {
+	switch {
+	case len(args) == 2 && servers[args[0]] != nil:
+		return func() error { return run(args[0], args[1]) }, true
+	case len(args) == 2 && args[0] == adapter:
+		return func() error { return serveAdapter(args[1], "") }, true
+	case len(args) == 3 && args[0] == adapter:
+		return func() error { return serveAdapter(args[1], args[2]) }, true
+	default:
+		return nil, false
 	}
 }
 
