@@ -35,7 +35,7 @@ type Call struct {
 	listen *filter // subscriptions/listen: what is asked for
 	tool   *tool   // tools/call
 	task   *task   // what the handler runs as, nil outside of a task
-	tasked bool    // the call was answered with a task
+	made   *task   // what the call was answered with
 
 	mu       sync.Mutex
 	over     bool    // guarded by mu: the handler has returned

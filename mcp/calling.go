@@ -31,7 +31,7 @@ func serveCallTool(ctx context.Context, c *Call) error {
 		return c.badInput(err)
 	}
 	r, err := t.run(ctx, c)
-	if c.tasked {
+	if c.made != nil {
 		return nil // the result is the task's handle
 	}
 	if err != nil {

@@ -147,6 +147,9 @@ func (s *Server) dispatch(c *Call, name []byte) *codec.Error {
 	defer c.finish()
 	e := s.protect(&c.flight, c)
 	if c.flight.Err() != nil && s.o.Context.Err() == nil {
+		if c.made != nil {
+			s.tasks.cancelTask(c.made.id) // which its client has never heard of
+		}
 		return errWasCancelled // whatever the handler made of it, nobody wants it
 	}
 	return e

@@ -88,7 +88,7 @@ func (p TaskPolicy) check(run func(func()) error, inline bool) error {
 	case p.Support > TaskByHandler:
 		return errors.New("unknown Task.Support")
 	case p.TTL < 0 || p.Poll < 0:
-		return errors.New("Task: a negative duration")
+		return errors.New("negative Task.TTL or Task.Poll")
 	case p.Support != TaskNever && inline:
 		return errors.New("an Inline tool is done before a task could begin")
 	case p.Support != TaskNever && run == nil:
@@ -118,7 +118,7 @@ func (c *Call) AsTask(ctx context.Context, f func(ctx context.Context, c *Call) 
 	if c.task != nil || !c.knowsTasks() || c.tool == nil || c.tool.task.Support == TaskNever {
 		return f(ctx, c)
 	}
-	if c.tasked {
+	if c.made != nil {
 		return nil, errTaskTwice
 	}
 	return nil, c.s.startTask(ctx, c, f)

@@ -49,7 +49,7 @@ func (s *Server) startTask(ctx context.Context, c *Call, f func(context.Context,
 		s.tasks.withdraw(k)
 		return errTooManyTasks
 	}
-	c.tasked = true
+	c.made = k
 	return nil
 }
 
