@@ -22,6 +22,7 @@ func TestOptions(t *testing.T) {
 	}{
 		{"zero value", func(*Options) {}, ""},
 		{"negative workers", func(o *Options) { o.Workers = -1 }, "Workers must be positive"},
+		{"negative tasks", func(o *Options) { o.Tasks.Running = -1 }, "Tasks.Running must be positive"},
 		{"message too large", func(o *Options) { o.MessageMax = 1<<30 + 1 }, "must not exceed 1 GiB"},
 		{"negative drain", func(o *Options) { o.DrainTimeout = -1 }, "must not be negative"},
 		{"too many loops", func(o *Options) { o.Loop.Loops = 129 }, "Loop.Loops must not exceed 128"},
