@@ -17,6 +17,10 @@
 //     stream of subscriptions/listen a record of 64; a subscription costs 24
 //     and, the first of its URI, that URI. No goroutine, timer, closure or
 //     buffer waits for a client, except for a handler that does.
+//   - With [Options.Events], a client of a session that takes up a stream again
+//     gets what it missed: all of it, once, in order, or the answer that this is
+//     no longer possible. That goes for GET streams, of which a session may have
+//     several, and for the responses of calls that run or are over.
 //   - No input makes it panic, and every exchange ends in a complete response.
 //     A handler that panics fails its call: it is logged with its stack,
 //     counted and answered with an internal error.
@@ -43,8 +47,12 @@
 //
 // Where the specification leaves room:
 //
-//   - A session has one GET stream; a new one takes the place of the old, which
-//     ends, because its client has most likely lost it without our knowing.
+//   - A message goes to the latest GET stream of its session that is open, to
+//     one only. Until the client is back it is kept under the number of the
+//     latest, for a client that takes that one up again; what a client that
+//     begins a new one instead has missed is lost to it.
+//   - A stream that cannot be taken up without a gap is refused with 404, after
+//     which a client begins a new session.
 //   - A response is JSON, and becomes a stream of events with the first message
 //     a handler sends before its result, if the client's Accept allows it. A
 //     client that allows only one of the two gets that one.
@@ -59,8 +67,7 @@
 //     whatever the handler does then. Results are kept for as long as the
 //     handler was given. Whoever knows a task's id, 128 random bits, may use it.
 //
-// Limits: a session has one GET stream, the latest; notifications of a session
-// without an open stream are lost; streams are not resumed (Last-Event-ID is
-// ignored); the era without sessions has no input-required results;
-// tasks live in one process and end with it; completion/complete answers with no suggestions.
+// Limits: notifications of a session that never had a stream are lost; the
+// streams of 2026-07-28 and of TCP cannot be taken up again; tasks and events
+// live in one process and end with it.
 package mcp

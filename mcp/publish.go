@@ -1,8 +1,10 @@
 package mcp
 
 import (
+	"errors"
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/rookery-server/rookery/codec"
 )
@@ -109,11 +111,34 @@ func (n *notice) release(e Events) {
 // nothing. A session whose stream broke finds the message in its event log; one
 // that never had a stream hears nothing.
 func (s *Server) ResourceUpdated(uri string) (delivered int) {
+	return s.publishTo(uri, "notifications/resources/updated", string(codec.AppendString([]byte(`"uri":`), uri)))
+}
+
+// Publish sends a notification of another method to those who subscribed to
+// uri, as ResourceUpdated does. params is encoded as JSON and must become an
+// object without _meta, which belongs to the protocol, or null. Clients ignore
+// methods they do not know.
+func (s *Server) Publish(uri, method string, params any) (delivered int, err error) {
+	raw, err := rawJSON(params)
+	if err != nil {
+		return 0, err
+	}
+	members := ""
+	if string(raw) != "null" {
+		if !isObject(raw) || member(raw, "_meta") != nil {
+			return 0, errors.New("mcp: params of a publication must be an object without _meta")
+		}
+		members = strings.TrimSpace(string(raw[1 : len(raw)-1]))
+	}
+	return s.publishTo(uri, method, members), nil
+}
+
+func (s *Server) publishTo(uri, method, members string) (delivered int) {
 	w := s.subs.begin(uri)
 	if w == nil {
 		return 0
 	}
-	n := newNotification("notifications/resources/updated", string(codec.AppendString([]byte(`"uri":`), uri)))
+	n := newNotification(method, members)
 	defer n.release(s.o.Events)
 	return s.publish(n, func(batch []owner) int { return s.subs.step(w, batch) })
 }

@@ -171,6 +171,37 @@ type vanishing struct{ *fakeSessions }
 
 func (vanishing) Update(uint64, func(*Session)) bool { return false }
 
+func TestPublish(t *testing.T) {
+	b := newTestbed(nil)
+	addFixtures(t, b.Server)
+	header, _ := b.newSession(t, 1, "2025-11-25")
+	b.ask(t, 1, post(`{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{"uri":"demo://x"}}`, header))
+	b.get(t, 2, header)
+	b.ask(t, 3, post(listenBody(5, "demo://x"), listenHead))
+	b.host.take(2)
+	b.host.take(3)
+	if n, err := b.Publish("demo://x", "acme/price", map[string]int{"cents": 7}); n != 2 || err != nil {
+		t.Errorf("to %d: %v", n, err)
+	}
+	if out := b.host.take(2); !strings.Contains(out, `{"jsonrpc":"2.0","method":"acme/price","params":{"cents":7}}`) {
+		t.Errorf("%q", out)
+	}
+	if out := b.host.take(3); !strings.Contains(out, `"method":"acme/price","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":5},"cents":7}}`) {
+		t.Errorf("%q", out)
+	}
+	if n, err := b.Publish("demo://x", "acme/bell", nil); n != 2 || err != nil || !strings.Contains(b.host.take(2), `"method":"acme/bell"}`) {
+		t.Errorf("to %d: %v", n, err)
+	}
+	if n, err := b.Publish("demo://nobody", "acme/bell", nil); n != 0 || err != nil {
+		t.Errorf("to %d: %v", n, err)
+	}
+	for _, bad := range []any{[]int{1}, map[string]any{"_meta": 1}, func() {}} {
+		if n, err := b.Publish("demo://x", "acme/bell", bad); n != 0 || err == nil {
+			t.Errorf("%T: sent to %d", bad, n)
+		}
+	}
+}
+
 // TestStreamsUnderFire opens, adds, subscribes, ends and publishes from
 // all sides. The race detector and the final counts are the judges.
 func TestStreamsUnderFire(t *testing.T) {
