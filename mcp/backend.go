@@ -231,3 +231,26 @@ func (c *Call) ParamText(name string) (string, bool) {
 	b, ok := text(member(c.params, name))
 	return string(b), ok
 }
+
+// Mirrors are the arguments of a tool that headers repeat (SEP-2243).
+type Mirrors struct{ params []headerParam }
+
+// ParseMirrors finds them in a tool's input schema, raw JSON; most have none.
+func ParseMirrors(schema []byte) (Mirrors, error) {
+	params, err := headerParams(schema)
+	return Mirrors{params}, err
+}
+
+// Any reports whether there are any.
+func (m Mirrors) Any() bool { return len(m.params) > 0 }
+
+// CheckMirrors compares the request's headers with its arguments, as is done
+// for registered tools, and returns the error for a request that differs.
+func (c *Call) CheckMirrors(m Mirrors) error {
+	if x := c.sink.http; x != nil && len(m.params) > 0 && c.rev.modern() {
+		if e := x.checkParams(m.params, member(c.params, "arguments")); e != nil {
+			return e
+		}
+	}
+	return nil
+}

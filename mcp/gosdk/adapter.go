@@ -24,7 +24,8 @@ type Adapter struct {
 	err     error    // immutable; why srv cannot be served
 	modern  bool     // immutable; srv speaks the revision of 2026-07-28
 	clients profiles // what initialize said
-	info    []byte   // set by Attach; the server's Implementation as JSON
+	mirrors mirrors
+	info    []byte // set by Attach; the server's Implementation as JSON
 	up      *mcp.Server
 	ear     *ear
 	offer   atomic.Uint32 // bits of mcp.Offer

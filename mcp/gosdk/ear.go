@@ -64,10 +64,15 @@ func newEar(a *Adapter) (*ear, error) {
 		answers: make(map[int64]func(*jsonrpc.Response)), watches: make(map[string]*watch), left: make(map[string]struct{}),
 	}
 	var err error
-	e.ss, err = a.srv.Connect(context.Background(), e, &sdk.ServerSessionOptions{State: &sdk.ServerSessionState{
-		InitializeParams: earParams(), InitializedParams: &sdk.InitializedParams{}, NegotiatedProtocolVersion: earVersion,
-	}})
+	e.ss, err = a.srv.Connect(context.Background(), e, earOptions())
 	return e, err
+}
+
+// earOptions are those of a session that has shaken hands.
+func earOptions() *sdk.ServerSessionOptions {
+	return &sdk.ServerSessionOptions{State: &sdk.ServerSessionState{
+		InitializeParams: earParams(), InitializedParams: &sdk.InitializedParams{}, NegotiatedProtocolVersion: earVersion,
+	}}
 }
 
 // close ends the session and waits for its goroutine.
@@ -134,6 +139,7 @@ func (e *ear) heard(m *jsonrpc.Request) {
 	switch m.Method {
 	case notifyTools:
 		a.grown(offerTools)
+		a.mirrors.forget()
 		a.up.ToolsChanged()
 	case notifyPrompts:
 		a.grown(offerPrompts)

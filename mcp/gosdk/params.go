@@ -48,7 +48,7 @@ func invalid(what string, err error) error {
 // compared exactly, as the SDK does, where proxies and we have looked at them:
 // what encoding/json takes for the same name must not be another tool's.
 var readers = map[string]func(*sdk.ServerSession, *mcp.Call, *meta) (sdk.Request, error){
-	"tools/call":     readCallTool,
+	methodCallTool:   readCallTool,
 	"resources/read": readReadResource,
 	"prompts/get":    readGetPrompt,
 

@@ -17,6 +17,7 @@ import (
 // Methods by name, as far as they are told apart here.
 const (
 	methodInitialize  = "initialize"
+	methodCallTool    = "tools/call"
 	methodDiscover    = "server/discover"
 	methodSubscribe   = "resources/subscribe"
 	methodUnsubscribe = "resources/unsubscribe"
@@ -44,6 +45,12 @@ func (a *Adapter) Answer(ctx context.Context, c *mcp.Call) ([]byte, error) {
 	read, ok := readers[c.Method()]
 	if !ok {
 		return a.relay(ctx, c, &m, c.Method(), c.Params())
+	}
+	if c.Method() == methodCallTool {
+		name, _ := c.ParamText("name")
+		if err := a.checkMirrors(ctx, c, name); err != nil {
+			return nil, err
+		}
 	}
 	n, ss, err := a.connect(ctx, c, &m)
 	if err != nil {
