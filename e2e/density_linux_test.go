@@ -29,7 +29,7 @@ func openFiles(t *testing.T) int {
 func TestDensityTCP(t *testing.T) {
 	files := openFiles(t)
 	// The limit is made explicit, so that the test means the same everywhere.
-	n := startCommand(t, exec.Command("sh", append([]string{"-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, files), binary}, serveArgs(nil)...)...))
+	n := startCommand(t, exec.Command("sh", append([]string{"-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, files), binary}, serveArgs(nil)...)...), "admin")
 	some, more := startHolder(t), startHolder(t)
 
 	first := files - densityOther

@@ -25,7 +25,9 @@ const (
 	stepPatience  = 10 * time.Second
 )
 
-var binary string // the command under test, built by TestMain
+// The programs under test, built by TestMain: the command and the server of the
+// conformance suite, which has a tool for everything a call can do.
+var binary, conformance string
 
 func TestMain(m *testing.M) {
 	if os.Getenv(holderEnv) != "" {
@@ -41,8 +43,8 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "rookery")
-	build := exec.Command("go", "build", "-o", binary, "../cmd/rookery")
+	binary, conformance = filepath.Join(dir, "rookery"), filepath.Join(dir, "conformance")
+	build := exec.Command("go", "build", "-o", dir, "../cmd/rookery", "../examples/conformance")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 		return 1
@@ -54,6 +56,7 @@ func buildAndRun(m *testing.M) int {
 type node struct {
 	cmd              *exec.Cmd
 	tcp, http, admin string // addresses it says it listens on
+	last             string // the last of the listeners it announces
 	log              lockedBuffer
 	ended            chan struct{} // closed when the process has ended
 	err              error         // of its end; read after ended
@@ -63,17 +66,24 @@ type node struct {
 // is killed when the test ends, and its log printed if the test failed.
 func startNode(t *testing.T, args ...string) *node {
 	t.Helper()
-	return startCommand(t, exec.Command(binary, serveArgs(args)...))
+	return startCommand(t, exec.Command(binary, serveArgs(args)...), "admin")
+}
+
+// startConformance is startNode for the conformance server, which has HTTP only.
+func startConformance(t *testing.T) *node {
+	t.Helper()
+	return startCommand(t, exec.Command(conformance, "--http", "127.0.0.1:0"), "http")
 }
 
 func serveArgs(args []string) []string {
 	return append([]string{"serve", "--tcp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)
 }
 
-// startCommand is startNode for a command that becomes a node.
-func startCommand(t *testing.T, cmd *exec.Cmd) *node {
+// startCommand is startNode for a command that becomes a node, which announces
+// the listener last when it is ready.
+func startCommand(t *testing.T, cmd *exec.Cmd, last string) *node {
 	t.Helper()
-	n := &node{cmd: cmd, ended: make(chan struct{})}
+	n := &node{cmd: cmd, last: last, ended: make(chan struct{})}
 	n.cmd.Stderr = &n.log
 	n.cmd.Env = cleanEnv()
 	stdout, err := n.cmd.StdoutPipe()
@@ -134,6 +144,8 @@ func (n *node) readListeners(stdout io.Reader, done chan<- struct{}) {
 			n.http = f[2]
 		case "admin":
 			n.admin = f[2]
+		}
+		if f[1] == n.last {
 			close(done)
 		}
 	}
