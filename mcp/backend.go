@@ -164,7 +164,7 @@ func serveBackedUnsubscribe(ctx context.Context, c *Call) error {
 // notifyBackend hands a session's notification on, after its response.
 func (s *Server) notifyBackend(x *Exchange, name, params []byte, ref uint64, sess Session) {
 	c := &Call{s: s, m: &method{name: string(name), user: true}, params: params, stream: x.Stream}
-	c.sink = sink{host: s.o.Host, worker: x.Worker, http: x}
+	c.sink = sink{worker: x.Worker, http: x}
 	c.of(ref, sess)
 	s.o.Calls.Start(&c.flight, s.o.Context, c.scope(), nil)
 	defer c.flight.End()

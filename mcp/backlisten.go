@@ -54,7 +54,7 @@ func (c *Call) detached(x *Exchange) *Call {
 	return &Call{
 		s: c.s, m: c.m, id: bytes.Clone(c.id), params: bytes.Clone(c.params), info: bytes.Clone(c.info),
 		stream: c.stream, rev: c.rev, caps: c.caps, level: c.level, listen: c.listen, over: true,
-		sink: sink{host: c.s.o.Host, http: &Exchange{Stream: x.Stream, Req: &req, Msg: msg}},
+		sink: sink{http: &Exchange{Stream: x.Stream, Req: &req, Msg: msg}},
 	}
 }
 

@@ -18,6 +18,7 @@ func TestSizes(t *testing.T) {
 		{"Session", unsafe.Sizeof(Session{}), 48},
 		{"entry", unsafe.Sizeof(entry{}), 24},
 		{"listener", unsafe.Sizeof(listener{}), 64},
+		{"Call", unsafe.Sizeof(Call{}), 448}, // one more byte costs every call 32
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%s has %d bytes, want %d", tt.name, tt.got, tt.want)

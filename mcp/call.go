@@ -25,24 +25,22 @@ type Call struct {
 	session uint64 // 0 in a stateless call
 	sess    Session
 	stream  StreamID
-	rev     Revision
+	result  uint32 // where in reply the result begins
 	caps    Capabilities
+	rev     Revision
 	level   Level  // least severe message the client wants; 0 none
 	info    []byte // modern: raw clientInfo
 
 	reply  *buffer // the response being written
-	result int     // where in reply the result begins
 	listen *filter // subscriptions/listen: what is asked for
 	tool   *tool   // tools/call
 	task   *task   // what the handler runs as, nil outside of a task
 	made   *task   // what the call was answered with
 
-	mu       sync.Mutex
-	over     bool    // guarded by mu: the handler has returned
-	moved    bool    // guarded by mu: progress was sent
-	progress float64 // guarded by mu: the latest
-	input    *input  // guarded by mu: questions to a client without a session
-	sink     sink    // guarded by mu while the handler runs
+	mu   sync.Mutex
+	over bool  // guarded by mu: the handler has returned
+	talk *talk // guarded by mu; nil as long as there was none
+	sink sink  // guarded by mu while the handler runs
 }
 
 // Method returns the request's method.
@@ -89,7 +87,7 @@ func (c *Call) OnWorker() bool { return c.sink.worker != nil }
 // Result returns the raw JSON result the handlers inside have left, for
 // middleware; nil before.
 func (c *Call) Result() []byte {
-	if len(c.reply.b) == c.result {
+	if len(c.reply.b) == int(c.result) {
 		return nil
 	}
 	return c.reply.b[c.result:]
@@ -153,10 +151,11 @@ func (c *Call) Progress(progress, total float64, message string) error {
 	msg := codec.AppendNotification(nil, "notifications/progress", append(b, '}'))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.moved && progress <= c.progress {
+	talk := c.talking()
+	if talk.moved && progress <= talk.progress {
 		return nil
 	}
-	c.moved, c.progress = true, progress
+	talk.moved, talk.progress = true, progress
 	return c.emit(msg)
 }
 

@@ -180,6 +180,6 @@ func (s *Server) newCall(x *Exchange, body []byte, sse bool) *Call {
 		s: s, id: x.Env.ID.Of(body), params: paramsOf(body, &x.Env), stream: x.Stream,
 		reply: s.getBuffer(),
 	}
-	c.sink = sink{host: s.o.Host, worker: x.Worker, http: x, canStream: sse}
+	c.sink = sink{worker: x.Worker, http: x, canStream: sse}
 	return c
 }

@@ -19,13 +19,24 @@ import (
 // handler that returns something else has decided to go on without the answer.
 var ErrInputRequired = errors.New("mcp: the call needs input of the client first")
 
-// input is what a call knows of answers. It belongs to one call; Call.mu
-// guards it.
-type input struct {
-	kept    []reply // of earlier rounds or used in this, in the order of their use
+// talk is what a call has said to its client and knows of its answers. Few
+// calls have one; Call.mu guards it.
+type talk struct {
+	kept    []reply // answers of earlier rounds or used in this, in the order of their use
 	given   []byte  // params.inputResponses, nil if there are none
 	pending []query // asked and not answered, each with a key
 	asked   int     // questions without a key of their own
+
+	moved    bool    // progress was sent
+	progress float64 // the latest
+}
+
+// talking returns the talk of c. The caller holds c.mu.
+func (c *Call) talking() *talk {
+	if c.talk == nil {
+		c.talk = new(talk)
+	}
+	return c.talk
 }
 
 // reply is the answer to one question; raw is an object of the request's memory.
@@ -34,7 +45,7 @@ type reply struct {
 	raw []byte
 }
 
-func (in *input) find(key string) []byte {
+func (in *talk) find(key string) []byte {
 	for i := range in.kept {
 		if in.kept[i].key == key {
 			return in.kept[i].raw
@@ -58,16 +69,14 @@ func (c *Call) resume(state, name, args []byte) error {
 	if err != nil {
 		return errBadState
 	}
-	in := new(input)
+	in := c.talking() // nobody else knows c yet
 	for o := members(kept); ; {
 		key, raw, more := o.next()
 		if !more {
-			break
+			return nil
 		}
 		in.kept = append(in.kept, reply{unescape(key), raw})
 	}
-	c.input = in
-	return nil
 }
 
 // inputs returns the answers to all, or ErrInputRequired after it has noted
@@ -81,10 +90,7 @@ func (c *Call) inputs(all []query) ([][]byte, error) {
 	if c.over {
 		return nil, ErrCallOver
 	}
-	if c.input == nil {
-		c.input = new(input)
-	}
-	in := c.input
+	in := c.talking()
 	if in.given == nil {
 		in.given = member(c.params, "inputResponses")
 		if in.given != nil && !isObject(in.given) {
@@ -115,7 +121,7 @@ func (c *Call) inputs(all []query) ([][]byte, error) {
 
 // answer returns the client's answer to q, nil if q was put with those that are
 // missing.
-func (in *input) answer(q *query) ([]byte, error) {
+func (in *talk) answer(q *query) ([]byte, error) {
 	if raw := in.find(q.key); raw != nil {
 		return raw, nil
 	}
@@ -148,7 +154,7 @@ func (c *Call) wantsInput(err error) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.input != nil && len(c.input.pending) > 0
+	return c.talk != nil && len(c.talk.pending) > 0
 }
 
 // inputRequired leaves the InputRequiredResult of a call for which wantsInput
@@ -156,7 +162,7 @@ func (c *Call) wantsInput(err error) bool {
 func (c *Call) inputRequired(name, args []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	in := c.input
+	in := c.talk
 	b := append(c.reply.b[:c.result], `{"resultType":"input_required","_meta":{"`+metaServerInfo+`":`...)
 	b = append(append(b, c.s.info...), `},"inputRequests":{`...)
 	for i := range in.pending {

@@ -165,7 +165,7 @@ func (s *Server) serveInBatch(x *Exchange, msg []byte, env *codec.Envelope, ref 
 	switch env.Kind {
 	case codec.KindRequest:
 		c := &Call{s: s, id: env.ID.Of(msg), params: paramsOf(msg, env), stream: x.Stream, reply: out}
-		c.sink = sink{host: s.o.Host, worker: x.Worker, http: x}
+		c.sink = sink{worker: x.Worker, http: x}
 		c.of(ref, sess)
 		_ = s.serve(c, name) // the error stands in the response
 	case codec.KindNotification:

@@ -97,7 +97,7 @@ func (s *Server) serve(c *Call, name []byte) *codec.Error {
 	c.reply.b = append(c.reply.b, `{"jsonrpc":"2.0","id":`...)
 	c.reply.b = append(c.reply.b, c.id...)
 	c.reply.b = append(c.reply.b, `,"result":`...)
-	c.result = len(c.reply.b)
+	c.result = uint32(len(c.reply.b))
 	e := s.dispatch(c, name)
 	if e != nil {
 		c.reply.b = codec.AppendError(c.reply.b[:start], c.id, e)

@@ -20,23 +20,22 @@ type Worker interface {
 // exchange, which becomes a stream with the first of them, or onto its TCP
 // connection. The call's lock guards it.
 type sink struct {
-	host   Host
 	worker Worker // nil on the loop
 	http   *Exchange
 	tcp    *RPC
 	post   *postStream // the stream of the response, if its client can take it up again
 
-	canStream bool // the HTTP response may become a stream
-	streaming bool // it is one
-	detached  bool // TCP: Out belongs to later messages; replies go through host
-	waiting   int  // handlers that wait for answers
+	canStream bool  // the HTTP response may become a stream
+	streaming bool  // it is one
+	detached  bool  // TCP: Out belongs to later messages; replies go through Host.Send
+	waiting   int32 // handlers that wait for answers
 }
 
 // emit sends one message of the call, ahead of its reply.
 func (k *sink) emit(c *Call, msg []byte) error {
 	switch {
 	case k.tcp != nil && k.detached:
-		return k.host.Send(k.tcp.Stream, append(msg, '\n'))
+		return c.s.o.Host.Send(k.tcp.Stream, append(msg, '\n'))
 	case k.tcp != nil:
 		k.tcp.Out = append(append(k.tcp.Out, msg...), '\n')
 		return k.flush(&k.tcp.Out)

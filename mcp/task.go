@@ -158,7 +158,7 @@ func (c *Call) forTask(k *task) *Call {
 	n := &Call{
 		s: c.s, m: c.m, tool: c.tool, task: k, rev: c.rev, caps: c.caps,
 		id: bytes.Clone(c.id), params: bytes.Clone(c.params), info: bytes.Clone(c.info),
-		sink: sink{host: c.s.o.Host, worker: taskWorker{}},
+		sink: sink{worker: taskWorker{}},
 	}
 	if i := bytes.Index(n.params, c.args); i >= 0 {
 		n.args = slices.Clip(n.params[i : i+len(c.args)]) // as the client sent them

@@ -91,7 +91,7 @@ func (s *Server) notifiedStateless(x *RPC, name, params []byte) {
 func (s *Server) serveTCP(x *RPC, ref uint64, name, params []byte) {
 	c := &Call{s: s, id: x.Env.ID.Of(x.Msg), params: params, stream: x.Stream, reply: s.getBuffer()}
 	defer func() { s.putBuffer(c.reply) }()
-	c.sink = sink{host: s.o.Host, worker: x.Worker, tcp: x}
+	c.sink = sink{worker: x.Worker, tcp: x}
 	e := s.identify(c, ref)
 	if e != nil {
 		s.count.requests.Add(1)
