@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -23,8 +25,8 @@ const budgetsSchema = 1
 // noBudgets as the name of the file checks nothing.
 const noBudgets = "off"
 
-// Budgets are what the server may cost. They hold for the program rookery
-// only; baselines have none.
+// Budgets are what the server may cost. They hold for rookery and for its
+// adapter; baselines have none.
 type Budgets struct {
 	Schema int `json:"schema"`
 	Memory struct {
@@ -34,12 +36,15 @@ type Budgets struct {
 		ZeroBytes   float64               `json:"zero_bytes"`
 		BurstGrowth float64               `json:"burst_growth"`
 		Kinds       map[Kind]MemoryBudget `json:"kinds"`
+		// Adapter bounds the slope of the Go SDK's server behind mcp/gosdk.
+		Adapter map[Kind]float64 `json:"adapter"`
 	} `json:"memory"`
 	// CPURatio is by the name of the comparison.
 	CPURatio map[string]float64 `json:"cpu_ratio"`
 	// ConnectionsPerSecond is a lower bound.
-	ConnectionsPerSecond float64  `json:"connections_per_second"`
-	GC                   GCBudget `json:"gc"`
+	ConnectionsPerSecond float64      `json:"connections_per_second"`
+	GC                   GCBudget     `json:"gc"`
+	Fanout               FanoutBudget `json:"fan_out"`
 }
 
 // MemoryBudget bounds the bytes per client.
@@ -54,6 +59,12 @@ type GCBudget struct {
 	PauseMax  time.Duration `json:"pause_max_ns"`
 	Cycles    uint64        `json:"cycles"`
 	CPUShare  float64       `json:"cpu_share"`
+	AtClients int           `json:"at_clients"`
+}
+
+// FanoutBudget bounds the median time until the last client has a change.
+type FanoutBudget struct {
+	TookMax   time.Duration `json:"took_max_ns"`
 	AtClients int           `json:"at_clients"`
 }
 
@@ -114,7 +125,8 @@ func loadBudgets(path string) (*Budgets, error) {
 	if b.Schema != budgetsSchema {
 		return nil, fmt.Errorf("bench: budgets (%s): schema %d, this program reads %d", path, b.Schema, budgetsSchema)
 	}
-	for kind := range b.Memory.Kinds {
+	kinds := slices.Concat(slices.Collect(maps.Keys(b.Memory.Kinds)), slices.Collect(maps.Keys(b.Memory.Adapter)))
+	for _, kind := range kinds {
 		if err := kind.check(); err != nil {
 			return nil, fmt.Errorf("bench: budgets (%s): %w", path, err)
 		}
@@ -124,21 +136,31 @@ func loadBudgets(path string) (*Budgets, error) {
 
 // checkMem returns the breaches of a row and whether it could be checked.
 func (b *Budgets) checkMem(row *MemRow) (list []Breach, checked bool) {
-	last := row.Points[len(row.Points)-1]
-	budget, ok := b.Memory.Kinds[row.Kind]
-	if !ok || last.Clients < b.Memory.AtClients {
+	if row.Points[len(row.Points)-1].Clients < b.Memory.AtClients {
 		return nil, false
 	}
 	over := func(what string, got, most float64, unit string) {
 		if got > most {
-			list = append(list, Breach{What: string(row.Kind) + ", " + what, Got: got, Budget: most, Unit: unit})
+			list = append(list, Breach{What: what, Got: got, Budget: most, Unit: unit})
 		}
 	}
-	over("average", row.Average.Median, budget.Average, "bytes a client")
-	over("slope", row.Slope.Median, budget.Slope, "bytes a client")
-	over("without clients", row.Zero.Median, b.Memory.ZeroBytes, "bytes")
+	if row.Server == adapter {
+		slope, ok := b.Memory.Adapter[row.Kind]
+		if ok {
+			over(row.Server+" "+string(row.Kind)+", slope", row.Slope.Median, slope, "bytes a client")
+		}
+		return list, ok
+	}
+	budget, ok := b.Memory.Kinds[row.Kind]
+	if !ok {
+		return nil, false
+	}
+	kind := string(row.Kind)
+	over(kind+", average", row.Average.Median, budget.Average, "bytes a client")
+	over(kind+", slope", row.Slope.Median, budget.Slope, "bytes a client")
+	over(kind+", without clients", row.Zero.Median, b.Memory.ZeroBytes, "bytes")
 	if row.Burst != nil {
-		over("after a burst", 100*row.Burst.Growth.Median, 100*b.Memory.BurstGrowth, "% more")
+		over(kind+", after a burst", 100*row.Burst.Growth.Median, 100*b.Memory.BurstGrowth, "% more")
 	}
 	return list, true
 }

@@ -26,8 +26,16 @@ func TestBuiltinBudgets(t *testing.T) {
 			t.Errorf("no budget for %s", c.name)
 		}
 	}
-	if len(b.CPURatio) != len(contests) || len(b.Memory.Kinds) != len(idleKinds) {
-		t.Errorf("budgets for what is not measured: %v, %v", b.CPURatio, b.Memory.Kinds)
+	for _, kind := range adapterKinds {
+		if b.Memory.Adapter[kind] <= 0 {
+			t.Errorf("no budget for the adapter with %s", kind)
+		}
+	}
+	if len(b.CPURatio) != len(contests) || len(b.Memory.Kinds) != len(idleKinds) || len(b.Memory.Adapter) != len(adapterKinds) {
+		t.Errorf("budgets for what is not measured: %v, %v", b.CPURatio, b.Memory)
+	}
+	if b.Fanout.TookMax <= 0 || b.Fanout.AtClients != fanoutClients {
+		t.Errorf("%+v", b.Fanout)
 	}
 	if b.ConnectionsPerSecond <= 0 || b.GC.PauseMax <= 0 || b.GC.Cycles == 0 || b.GC.CPUShare <= 0 {
 		t.Errorf("%+v", b)
@@ -44,6 +52,7 @@ func TestLoadBudgets(t *testing.T) {
 		`{"schema":1,"memmory":{}}`: `unknown field "memmory"`,
 		`{"schema":1,`:              "unexpected EOF",
 		`{"schema":1,"memory":{"kinds":{"parrot":{"average":1,"slope":1}}}}`: `"parrot"`,
+		`{"schema":1,"memory":{"adapter":{"parrot":1}}}`:                     `"parrot"`,
 	} {
 		path := filepath.Join(t.TempDir(), "budgets.json")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -96,6 +105,19 @@ func TestCheckMem(t *testing.T) {
 			}
 		}
 	}
+	half := testRow(18000, 1e6, 700, 1e9, 9)
+	half.Server, half.Kind = adapter, Listen
+	if list, checked := b.checkMem(&half); !checked || len(list) != 0 {
+		t.Errorf("the adapter within: %v, %v", checked, list)
+	}
+	half.Slope = one(701)
+	if list, _ := b.checkMem(&half); len(list) != 1 || list[0].What != "gosdk-rookery listen, slope" {
+		t.Errorf("the adapter outside: %v", list)
+	}
+	half.Kind = TCP
+	if _, checked := b.checkMem(&half); checked {
+		t.Error("the adapter with a kind without budget is checked")
+	}
 	row := testRow(18000, 1, 1, 1, 0)
 	row.Kind = SSE
 	if _, checked := b.checkMem(&row); checked {
@@ -112,6 +134,7 @@ func TestCheckCPU(t *testing.T) {
 		Comparisons: []Comparison{{Name: compareEcho, Other: "std", Ratio: one(1.10)}, {Name: compareTools, Ratio: one(0.25)}},
 		Rates:       []Rate{{Kind: TCP, PerSecond: one(5000)}, {Kind: Stream, PerSecond: one(1)}},
 		GC:          &GCResult{Clients: 18000, GC: memprof.GC{PauseMax: time.Millisecond}, CPUShare: 0.5},
+		Fanout:      &FanoutResult{Clients: 15000, Took: one(250e6)},
 	}
 	if good.check(b); len(good.Breaches) != 0 || len(good.Notes) != 0 {
 		t.Errorf("within: %v, %v", good.Breaches, good.Notes)
@@ -120,12 +143,14 @@ func TestCheckCPU(t *testing.T) {
 		Comparisons: []Comparison{{Name: compareEcho, Other: "std", Ratio: one(1.11)}, {Name: compareTools, Ratio: one(0.26)}},
 		Rates:       []Rate{{Kind: TCP, PerSecond: one(4999)}},
 		GC:          &GCResult{Clients: 18000, GC: memprof.GC{PauseMax: time.Millisecond + 1}, CPUShare: 0.51},
+		Fanout:      &FanoutResult{Clients: 15000, Took: one(251e6)},
 	}
-	if bad.check(b); len(bad.Breaches) != 5 {
+	if bad.check(b); len(bad.Breaches) != 6 {
 		t.Errorf("outside: %v", bad.Breaches)
 	}
-	few := CPUReport{GC: &GCResult{Clients: 17999, GC: memprof.GC{PauseMax: time.Hour}, CPUShare: 1}}
-	if few.check(b); len(few.Breaches) != 0 || len(few.Notes) != 1 {
+	few := CPUReport{GC: &GCResult{Clients: 17999, GC: memprof.GC{PauseMax: time.Hour}, CPUShare: 1},
+		Fanout: &FanoutResult{Clients: 14999, Took: one(1e12)}}
+	if few.check(b); len(few.Breaches) != 0 || len(few.Notes) != 2 {
 		t.Errorf("few clients: %v, %v", few.Breaches, few.Notes)
 	}
 	if few.check(nil); len(few.Breaches) != 0 {

@@ -189,7 +189,7 @@ exceeded.`, strings.Join(cpuParts, ", ")),
 	}
 	common.register(cmd)
 	cmd.Flags().IntVar(&o.Pairs, "pairs", defaultPairs, "pairs of turns")
-	cmd.Flags().IntVar(&o.Clients, "clients", defaultClients, "clients of conn-rate, gc and fan-out, fewer where descriptors are few")
+	cmd.Flags().IntVar(&o.Clients, "clients", 0, fmt.Sprintf("clients of conn-rate, gc and fan-out (default %d, of fan-out %d, fewer where descriptors are few)", defaultClients, fanoutClients))
 	cmd.Flags().DurationVar(&o.Measure, "measure", 0, fmt.Sprintf("length of a turn (default %v, with --quick %v)", defaultMeasure, quickMeasure))
 	addHelpers(cmd)
 	return cmd

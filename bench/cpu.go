@@ -12,15 +12,16 @@ import (
 
 // Names of what RunCPU measures.
 const (
-	compareEcho   = "echo"        // handled on the loop, beside raw bytes
-	compareWorker = "echo-worker" // the same through a worker
-	compareTools  = "tools-call"  // MCP over HTTP, beside mcp-go
-	measureRate   = "conn-rate"   // connections opened a second
-	measureGC     = "gc"          // pauses of the collector under many clients
-	measureFanout = "fan-out"     // one change published to many streams
+	compareEcho   = "echo"         // handled on the loop, beside raw bytes
+	compareWorker = "echo-worker"  // the same through a worker
+	compareTools  = "tools-call"   // MCP over HTTP, beside mcp-go
+	compareAdapt  = "adapter-call" // one server of the Go SDK, behind mcp/gosdk and behind its own handler
+	measureRate   = "conn-rate"    // connections opened a second
+	measureGC     = "gc"           // pauses of the collector under many clients
+	measureFanout = "fan-out"      // one change published to many streams
 )
 
-var cpuParts = []string{compareEcho, compareWorker, compareTools, measureRate, measureGC, measureFanout}
+var cpuParts = []string{compareEcho, compareWorker, compareTools, compareAdapt, measureRate, measureGC, measureFanout}
 
 const (
 	defaultPairs = 7
@@ -30,9 +31,10 @@ const (
 	quickMeasure   = time.Second
 	warmupPart     = 6 // of the measured time
 
-	// defaultClients are held, or opened for a rate; fewer where descriptors
-	// are few.
+	// defaultClients are held, or opened for a rate, and fanoutClients are
+	// published to; fewer where descriptors are few.
 	defaultClients = 18000
+	fanoutClients  = 15000
 )
 
 // contest is a server of ours and one to compare with, under one load.
@@ -40,6 +42,7 @@ type contest struct {
 	name    string
 	load    LoadOrder
 	clients int
+	adapter bool   // ours is the adapter, not rookery itself
 	other   string // baseline
 	raw     bool
 }
@@ -48,6 +51,7 @@ var contests = []contest{
 	{name: compareEcho, load: LoadOrder{Kind: TCP, Method: "echo"}, clients: 1000, other: "std", raw: true},
 	{name: compareWorker, load: LoadOrder{Kind: TCP, Method: "echo.worker"}, clients: 1000, other: "std", raw: true},
 	{name: compareTools, load: LoadOrder{Kind: Caller}, clients: 50, other: "mcpgo"},
+	{name: compareAdapt, load: LoadOrder{Kind: Caller}, clients: 50, other: "gosdk", adapter: true},
 }
 
 // CPUOptions say what RunCPU measures. Self and Server must be set; Baseline
@@ -59,14 +63,18 @@ type CPUOptions struct {
 	Baseline string
 	Parts    []string      // default: all
 	Pairs    int           // default 7
-	Clients  int           // of conn-rate and gc; default 18,000, fewer where descriptors are few
+	Clients  int           // of conn-rate, gc and fan-out; default 18,000, of fan-out 15,000; fewer where descriptors are few
 	Quick    bool          // fewer pairs and runs, shorter turns
 	Timeout  time.Duration // of one step, such as opening all clients
 	Measure  time.Duration // of one turn; default 3 s
 	Budgets  *Budgets
 
 	progress *progress
+	most     int // clients that descriptors allow
 }
+
+// clients returns how many clients a part has whose default is n.
+func (o *CPUOptions) clients(n int) int { return min(cmp.Or(o.Clients, n), o.most) }
 
 // RunCPU measures what requests cost, how fast connections are opened, and how
 // long the collector stops the server. Errors and processes: see RunMem.
@@ -78,7 +86,7 @@ func RunCPU(ctx context.Context, o CPUOptions) (*CPUReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Clients = min(o.Clients, machine.Descriptors-reserved)
+	o.most = machine.Descriptors - reserved
 	r := &CPUReport{Schema: CPUSchema, Taken: time.Now().UTC(), Machine: machine, Notes: []string{}, Breaches: []Breach{}}
 	b := &cpuBench{CPUOptions: o, report: r}
 	defer o.progress.clear()
@@ -140,9 +148,7 @@ func (o *CPUOptions) defaults() {
 	if o.Pairs <= 0 {
 		o.Pairs = defaultPairs
 	}
-	if o.Clients <= 0 {
-		o.Clients = defaultClients
-	}
+	o.Clients = max(o.Clients, 0)
 	if o.Quick {
 		o.Pairs = min(o.Pairs, quickPairs)
 		o.Measure = cmp.Or(o.Measure, quickMeasure)
@@ -173,8 +179,12 @@ func (b *cpuBench) compare(ctx context.Context, c contest) (result Comparison, e
 		return result, err
 	}
 	defer func() { err = errors.Join(err, crew.stop()) }()
+	first := rookeryProgram(b.Server, b.Args)
+	if c.adapter {
+		first = adapterProgram(b.Baseline)
+	}
 	var sides [2]side
-	for i, p := range []program{rookeryProgram(b.Server, b.Args), baselineProgram(b.Baseline, c.other, c.raw)} {
+	for i, p := range []program{first, baselineProgram(b.Baseline, c.other, c.raw)} {
 		s, err := startServer(ctx, b.Self, p)
 		if err != nil {
 			return result, err
@@ -215,7 +225,7 @@ const rateRuns = 5
 
 // rates opens all clients, of each kind, on fresh servers.
 func (b *cpuBench) rates(ctx context.Context) error {
-	clients := b.Clients
+	clients := b.clients(defaultClients)
 	runs := rateRuns
 	if b.Quick {
 		runs = 1

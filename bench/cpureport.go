@@ -111,6 +111,13 @@ func (r *CPUReport) check(b *Budgets) {
 	} else if g != nil {
 		r.Notes = append(r.Notes, fmt.Sprintf("gc: budgets are not checked, they are meant for %s clients", thousands(b.GC.AtClients)))
 	}
+	if f := r.Fanout; f != nil && f.Clients >= b.Fanout.AtClients {
+		if most := float64(b.Fanout.TookMax); f.Took.Median > most {
+			breach("fan-out, until the last client has it", f.Took.Median/1e6, most/1e6, "ms")
+		}
+	} else if f != nil {
+		r.Notes = append(r.Notes, fmt.Sprintf("fan-out: budgets are not checked, they are meant for %s clients", thousands(b.Fanout.AtClients)))
+	}
 }
 
 // writeTable prints the report for people.

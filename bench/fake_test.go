@@ -82,6 +82,14 @@ func fakeBaselineCommand(name string, raw bool) *cobra.Command {
 	}}
 }
 
+// fakeAdapterCommand has the command line of the adapter.
+func fakeAdapterCommand() *cobra.Command {
+	var f fake
+	return &cobra.Command{Use: adapter + " ADDR ADMIN", Args: cobra.ExactArgs(2), RunE: func(_ *cobra.Command, args []string) error {
+		return f.serve("", args[0], args[1])
+	}}
+}
+
 func (f *fake) serve(tcp, web, admin string) error {
 	failed := make(chan error, 3)
 	listen := func(addr string, serve func(net.Listener) error) error {
@@ -91,8 +99,10 @@ func (f *fake) serve(tcp, web, admin string) error {
 		}
 		return err
 	}
-	if err := listen(tcp, f.serveLines); err != nil {
-		return err
+	if tcp != "" {
+		if err := listen(tcp, f.serveLines); err != nil {
+			return err
+		}
 	}
 	if err := listen(web, func(l net.Listener) error { return http.Serve(l, f.mcp()) }); err != nil {
 		return err

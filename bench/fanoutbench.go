@@ -39,13 +39,14 @@ func (b *cpuBench) fanout(ctx context.Context) error {
 	if b.Quick {
 		rounds = fanoutRoundsQuick
 	}
-	s := &subject{program: rookeryProgram(b.Server, b.Args), kind: Watch, counts: []int{b.Clients}}
+	clients := b.clients(fanoutClients)
+	s := &subject{program: rookeryProgram(b.Server, b.Args), kind: Watch, counts: []int{clients}}
 	m := &memBench{self: b.Self, timeout: b.Timeout, progress: b.progress}
 	return m.on(ctx, s, measureFanout, func(at *site) error {
 		addr, _ := at.server.admin()
 		asked := newAdmin(addr)
-		at.say("opening " + thousands(b.Clients) + " clients")
-		if _, err := at.crew.open(ctx, at.target, Watch, b.Clients, at.tell); err != nil {
+		at.say("opening " + thousands(clients) + " clients")
+		if _, err := at.crew.open(ctx, at.target, Watch, clients, at.tell); err != nil {
 			return err
 		}
 		before, err := asked.lag(ctx)

@@ -31,13 +31,14 @@ func (b *cpuBench) gc(ctx context.Context) error {
 	if b.Budgets != nil {
 		want = b.Budgets.GC.Cycles
 	}
-	s := &subject{program: rookeryProgram(b.Server, b.Args), kind: Stream, counts: []int{b.Clients}}
+	clients := b.clients(defaultClients)
+	s := &subject{program: rookeryProgram(b.Server, b.Args), kind: Stream, counts: []int{clients}}
 	m := &memBench{self: b.Self, yield: true, timeout: b.Timeout, progress: b.progress}
 	return m.on(ctx, s, measureGC, func(at *site) error {
 		addr, _ := at.server.admin()
 		asked := newAdmin(addr)
-		at.say("opening " + thousands(b.Clients) + " clients")
-		if _, err := at.crew.open(ctx, at.target, Stream, b.Clients, at.tell); err != nil {
+		at.say("opening " + thousands(clients) + " clients")
+		if _, err := at.crew.open(ctx, at.target, Stream, clients, at.tell); err != nil {
 			return err
 		}
 		if _, err := at.crew.open(ctx, at.target, Caller, gcCallers, nil); err != nil {
@@ -47,7 +48,7 @@ func (b *cpuBench) gc(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		result.Clients = b.Clients
+		result.Clients = clients
 		b.report.GC = result
 		return at.crew.order(ctx, opCheck, at.target, Stream)
 	})

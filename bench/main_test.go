@@ -29,6 +29,7 @@ func programs() *cobra.Command {
 	root := &cobra.Command{Use: "programs", SilenceUsage: true, SilenceErrors: true}
 	addHelpers(root)
 	root.AddCommand(MemCommand(), CPUCommand(), fakeServeCommand())
+	root.AddCommand(fakeAdapterCommand())
 	for _, base := range memBaselines {
 		root.AddCommand(fakeBaselineCommand(base.name, base.raw))
 	}

@@ -95,7 +95,7 @@ func (r *MemReport) check(b *Budgets, row *MemRow) {
 	}
 	list, checked := b.checkMem(row)
 	if !checked {
-		r.note("%s: budgets are not checked, they are meant for %s clients", row.Kind, thousands(b.Memory.AtClients))
+		r.note("%s %s: budgets are not checked, they are meant for %s clients", row.Server, row.Kind, thousands(b.Memory.AtClients))
 	}
 	r.Breaches = append(r.Breaches, list...)
 }
@@ -151,6 +151,13 @@ func (o *MemOptions) subjects(r *MemReport) ([]*subject, error) {
 	if _, err := os.Stat(o.Baseline); err != nil {
 		return nil, fmt.Errorf("bench: baselines: %w; build them with `make baseline`", err)
 	}
+	for _, kind := range adapterKinds {
+		if slices.Contains(kinds, kind) {
+			list = append(list, &subject{
+				program: adapterProgram(o.Baseline), kind: kind, counts: counts, runs: min(runs, baselineRunsMax), full: true,
+			})
+		}
+	}
 	count := min(baselineCount, counts[len(counts)-1])
 	if o.Quick {
 		count = min(quickBaseline, count)
@@ -165,6 +172,9 @@ func (o *MemOptions) subjects(r *MemReport) ([]*subject, error) {
 	}
 	return list, nil
 }
+
+// adapterKinds are the clients that the adapter is measured with, as ours are.
+var adapterKinds = []Kind{Stream, Listen}
 
 // memBaselines are the servers to compare with: name holds clients of kind,
 // shown when ours of the kind beside are measured.

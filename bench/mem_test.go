@@ -65,10 +65,13 @@ func TestSubjects(t *testing.T) {
 	}
 	o = MemOptions{Server: "rookery", Baseline: self(t)[0], Kinds: []Kind{Stream}, Runs: 5}
 	list, err = o.subjects(r)
-	if want := []string{"rookery mcp-stream", "httpsse sse", "gosdk mcp-stream", "mcpgo mcp-stream"}; err != nil || !slices.Equal(names(list), want) {
+	if want := []string{"rookery mcp-stream", "gosdk-rookery mcp-stream", "httpsse sse", "gosdk mcp-stream", "mcpgo mcp-stream"}; err != nil || !slices.Equal(names(list), want) {
 		t.Errorf("one kind: %v, %v", names(list), err)
 	}
-	if s := list[1]; s.runs != baselineRunsMax || s.full || !slices.Equal(s.counts, []int{1000, 3000}) {
+	if s := list[1]; s.runs != baselineRunsMax || !s.full || !slices.Equal(s.counts, defaultCounts) {
+		t.Errorf("the adapter: %+v", s)
+	}
+	if s := list[2]; s.runs != baselineRunsMax || s.full || !slices.Equal(s.counts, []int{1000, 3000}) {
 		t.Errorf("a baseline: %+v", s)
 	}
 	for _, bad := range []MemOptions{{Kinds: []Kind{"parrot"}}, {Kinds: []Kind{Caller}}, {Baseline: "nothing/there"}} {

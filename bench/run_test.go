@@ -62,12 +62,12 @@ func TestMemCommand(t *testing.T) {
 		if row.Average.Median <= 0 || row.Zero.Median <= 0 || row.OpenRate.Median <= 0 || len(row.Average.Runs) != row.Runs || len(row.Points) != 2 {
 			t.Errorf("%s: %+v", row.Server, row)
 		}
-		if full := row.Server == "rookery"; full != (row.Burst != nil) || full != (row.Components != nil) || full != (row.LiveHeap != nil) {
+		if full := row.Server == ours || row.Server == adapter; full != (row.Burst != nil) || full != (row.Components != nil) || full != (row.LiveHeap != nil) {
 			t.Errorf("%s: burst %v, components %v", row.Server, row.Burst, row.Components)
 		}
 	}
 	want := []string{"rookery tcp", "rookery jsonrpc-session", "rookery mcp-stream", "rookery listen",
-		"std tcp", "netpoll tcp", "httpsse sse", "gosdk mcp-stream", "mcpgo mcp-stream", "gosdk-stateless listen"}
+		"gosdk-rookery mcp-stream", "gosdk-rookery listen", "std tcp", "netpoll tcp", "httpsse sse", "gosdk mcp-stream", "mcpgo mcp-stream", "gosdk-stateless listen"}
 	if !slices.Equal(names, want) {
 		t.Errorf("rows %v, want %v", names, want)
 	}

@@ -20,22 +20,38 @@ const (
 type program struct {
 	name string
 	raw  bool // echoes bytes
-	// ports is how many addresses it listens on.
-	ports int
+	// ports is how many addresses it listens on; that of HTTP is the web-th,
+	// that of its admin listener the admin-th, 0 if it has none.
+	ports, web, admin int
 	// argv returns its command line for these addresses.
 	argv func(a []netip.AddrPort) []string
 }
 
+// Names of servers in reports.
+const (
+	ours = "rookery"
+	// adapter is the Go SDK's own server behind our package mcp/gosdk.
+	adapter = "gosdk-rookery"
+)
+
 // rookeryProgram is `rookery serve` with its three listeners, as it runs by
 // default.
 func rookeryProgram(path string, extra []string) program {
-	return program{name: "rookery", ports: 3, argv: func(a []netip.AddrPort) []string {
+	return program{name: ours, ports: 3, web: 1, admin: 2, argv: func(a []netip.AddrPort) []string {
 		line := []string{path, "serve", "--tcp", a[0].String(), "--http", a[1].String(), "--admin", a[2].String()}
 		return append(line, extra...)
 	}}
 }
 
-// baselineProgram is one of the servers of bench/baseline.
+// adapterProgram is the server of bench/baseline that is half ours, with an
+// admin listener.
+func adapterProgram(path string) program {
+	return program{name: adapter, ports: 2, admin: 1, argv: func(a []netip.AddrPort) []string {
+		return []string{path, adapter, a[0].String(), a[1].String()}
+	}}
+}
+
+// baselineProgram is one of the other servers of bench/baseline.
 func baselineProgram(path, name string, raw bool) program {
 	return program{name: name, raw: raw, ports: 1, argv: func(a []netip.AddrPort) []string {
 		return []string{path, name, a[0].String()}
@@ -118,18 +134,18 @@ func (s *server) ready(ctx context.Context) error {
 // target returns where clients of kind go.
 func (s *server) target(kind Kind) Target {
 	t := Target{Addr: s.addrs[0], Path: "/mcp", Raw: s.program.raw}
-	if len(s.addrs) > 1 && !kind.lines() {
-		t.Addr = s.addrs[1]
+	if !kind.lines() {
+		t.Addr = s.addrs[s.program.web]
 	}
 	return t
 }
 
 // admin returns the address of the admin listener, false when there is none.
 func (s *server) admin() (netip.AddrPort, bool) {
-	if len(s.addrs) < 3 {
+	if s.program.admin == 0 {
 		return netip.AddrPort{}, false
 	}
-	return s.addrs[2], true
+	return s.addrs[s.program.admin], true
 }
 
 // stop ends the server and its keeper. A server that had already ended is an
