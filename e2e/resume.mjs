@@ -56,7 +56,7 @@ onUpdated(({ params }) => { seen.push(params.uri); });
 for (let i = 0; i < 5; i++) await client.subscribeResource({ uri: item(i) });
 await until(() => opened === 1, 'open stream');
 await act('/touch', item(0));
-await until(() => seen.length === 1, 'notification');
+await until(() => seen.length >= 1, 'notification');
 
 // The network breaks, and things happen while the client is away.
 await act('/cut');

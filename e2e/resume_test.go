@@ -246,10 +246,10 @@ type resumeReport struct {
 // a call to a server that sends them away; they come back and miss nothing.
 func TestTypeScriptClientsResume(t *testing.T) {
 	requireNode(t)
-	n, c := startNode(t), startConformance(t)
 	for _, mode := range []string{"v1", "v2-legacy"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
+			n, c := startNode(t), startConformance(t)
 			wire := newWire(t, n.http)
 			helper := newSession(t, n.mcp())
 			control := newControl(t, map[string]func(string) error{
