@@ -73,6 +73,9 @@ func (r *ElicitResult) Decode(v any) error {
 // that asks one question after another finds them all. What it does before the
 // last question it does again each time: ask first, act later.
 //
+// Within a task ([Call.AsTask]) Elicit waits as with a session: the client finds
+// the question when it looks at the task, under a key of the server's making.
+//
 // Other errors are [MissingCapability], the answer's own (*codec.Error), an
 // answer that is not what was asked for, those of ctx and of the limits, and
 // ErrCannotAsk, ErrNoStream, ErrCallOver and ErrSessionEnded.
