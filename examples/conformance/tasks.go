@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -48,29 +47,14 @@ type slowIn struct {
 
 func slowCompute(ctx context.Context, c *mcp.Call, in slowIn) (string, error) {
 	c.SetStatus("computing " + in.Label)
-	if err := rest(ctx, time.Duration(in.Seconds*float64(time.Second))); err != nil {
+	if err := pause(ctx, time.Duration(in.Seconds*float64(time.Second))); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%s took %g s", in.Label, in.Seconds), nil
 }
 
-// rest waits for d or the end of ctx.
-func rest(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 func failingJob(ctx context.Context, _ *mcp.Call) (*mcp.ToolResult, error) {
-	if err := rest(ctx, time.Second); err != nil {
+	if err := pause(ctx, time.Second); err != nil {
 		return nil, err
 	}
 	return mcp.Errorf("the job failed, as it always does"), nil
@@ -84,81 +68,46 @@ type deleteIn struct {
 	Filename string `json:"filename"`
 }
 
+// agreement is what a form for a task's question looks like.
+var agreement = form(`{"type": "object", "properties": {"confirm": {"type": "boolean"}}, "required": ["confirm"]}`)
+
+// confirmDelete waits within its task for the user, for as long as the client
+// polls.
 func confirmDelete(ctx context.Context, c *mcp.Call, in deleteIn) (string, error) {
-	confirmed, err := confirm(ctx, c, "Delete "+in.Filename+"?")
-	switch {
-	case err != nil:
-		return "", err
-	case !confirmed:
-		return in.Filename + " stays", nil
-	default:
-		return "deleted " + in.Filename, nil
-	}
-}
-
-// confirm asks the user to agree.
-func confirm(ctx context.Context, c *mcp.Call, message string) (bool, error) {
-	raw, err := c.Ask(ctx, "elicitation/create", map[string]any{
-		"mode": "form", "message": message, "requestedSchema": json.RawMessage(
-			`{"type":"object","properties":{"confirm":{"type":"boolean"}},"required":["confirm"]}`),
-	})
-	if err != nil {
-		return false, err
-	}
 	var answer struct {
-		Action  string `json:"action"`
-		Content struct {
-			Confirm bool `json:"confirm"`
-		} `json:"content"`
+		Confirm bool `json:"confirm"`
 	}
-	err = json.Unmarshal(raw, &answer)
-	return answer.Action == "accept" && answer.Content.Confirm, err
+	ok, err := fill(ctx, c, mcp.ElicitRequest{Message: "Delete " + in.Filename + "?", Schema: agreement}, &answer)
+	if err != nil {
+		return "", err
+	}
+	if !ok || !answer.Confirm {
+		return in.Filename + " stays", nil
+	}
+	return "deleted " + in.Filename, nil
 }
 
-// multiInput asks from two goroutines, so that both questions are open at a
-// time.
+// multiInput has two questions open at a time; the client may answer them one
+// by one.
 func multiInput(ctx context.Context, c *mcp.Call) (*mcp.ToolResult, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	const questions = 2
-	errs := make(chan error, questions)
-	for i := range questions {
-		go func() {
-			_, err := confirm(ctx, c, fmt.Sprintf("Is it so (%d)?", i+1))
-			errs <- err
-		}()
+	answers, err := c.AskAll(ctx,
+		mcp.ElicitRequest{Message: "Is the first so?", Schema: agreement},
+		mcp.ElicitRequest{Message: "Is the second so?", Schema: agreement})
+	if err != nil {
+		return nil, err
 	}
-	var first error
-	for range questions {
-		if err := <-errs; err != nil && first == nil {
-			first = err
-			cancel() // the other question is of no use any more
-		}
-	}
-	if first != nil {
-		return nil, first
-	}
-	return mcp.Text("both were answered"), nil
+	return mcp.Text(fmt.Sprintf("%d questions were answered", len(answers))), nil
 }
 
 // askThenWork asks within the request, then lets a task use the answer.
 func askThenWork(ctx context.Context, c *mcp.Call) (*mcp.ToolResult, error) {
-	raw, err := c.Ask(ctx, "elicitation/create", map[string]any{
-		"mode": "form", "message": "What is your name?", "requestedSchema": json.RawMessage(
-			`{"type":"object","properties":{"name":{"type":"string"}},"required":["name"]}`),
-	})
-	if err != nil {
-		return nil, err
+	var in struct {
+		Name string `json:"name"`
 	}
-	var answer struct {
-		Content struct {
-			Name string `json:"name"`
-		} `json:"content"`
-	}
-	if err := json.Unmarshal(raw, &answer); err != nil {
+	if _, err := fill(ctx, c, askName, &in); err != nil {
 		return nil, err
 	}
 	return c.AsTask(ctx, func(context.Context, *mcp.Call) (*mcp.ToolResult, error) {
-		return mcp.Text("Hello, " + answer.Content.Name + "!"), nil
+		return mcp.Text("Hello, " + in.Name + "!"), nil
 	})
 }
