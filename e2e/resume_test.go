@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
 func item(i int) string { return fmt.Sprintf("demo://item/%d", i) }
@@ -274,5 +276,59 @@ func TestTypeScriptClientsResume(t *testing.T) {
 				t.Errorf("the call that polls: %q", r.Polled)
 			}
 		})
+	}
+}
+
+// The official Go client, whose stream breaks.
+func TestGoClientResumes(t *testing.T) {
+	n := startNode(t)
+	wire := newWire(t, n.http)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	updated := make(chan string, 16)
+	c := mcp.NewClient(&mcp.Implementation{Name: "rookery-e2e", Version: "1.0.0"}, &mcp.ClientOptions{
+		ResourceUpdatedHandler: func(_ context.Context, r *mcp.ResourceUpdatedNotificationRequest) { updated <- r.Params.URI },
+	})
+	watch := &watchStream{opened: make(chan struct{})}
+	s, err := c.Connect(ctx, &mcp.StreamableClientTransport{Endpoint: "http://" + wire.addr + "/mcp", HTTPClient: &http.Client{Transport: watch}},
+		&mcp.ClientSessionOptions{ProtocolVersion: "2025-11-25"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	helper := newSession(t, n.mcp())
+	const all = 5
+	for i := range all {
+		if err := s.Subscribe(ctx, &mcp.SubscribeParams{URI: item(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case <-watch.opened:
+	case <-ctx.Done():
+		t.Fatal("the stream was not opened")
+	}
+	told := func(i int) {
+		t.Helper()
+		select {
+		case uri := <-updated:
+			if uri != item(i) {
+				t.Errorf("told of %s, want %s", uri, item(i))
+			}
+		case <-ctx.Done():
+			t.Fatalf("not told of %s", item(i))
+		}
+	}
+	helper.touch(item(0))
+	told(0)
+	wire.cut()
+	for i := 1; i < all; i++ {
+		helper.touch(item(i))
+	}
+	for i := 1; i < all; i++ {
+		told(i)
+	}
+	if got := n.metric(t, "rookery_mcp_streams_resumed_total"); got != 1 {
+		t.Errorf("%v streams taken up again, want 1", got)
 	}
 }
