@@ -213,7 +213,11 @@ func (c *Call) count(err error) error {
 func (c *Call) finish() {
 	c.mu.Lock()
 	c.over = true
+	streaming := c.sink.streaming
 	c.mu.Unlock()
+	if streaming {
+		c.s.beating.remove(c)
+	}
 }
 
 // scope says whose request ids these are.

@@ -42,15 +42,15 @@ func (s *Server) sendToSession(ref uint64, n *notice) error {
 	}
 	body := n.keep(s.o.Events)
 	seq := s.note(ref, &sess, to.stream, body)
-	if seq == 0 {
-		return ErrNoStream
-	}
 	if to.st == 0 {
-		if body == 0 {
+		if body == 0 || seq == 0 {
 			return ErrNoStream
 		}
 		s.count.kept.Add(1)
 		return nil
+	}
+	if seq == 0 { // the log took nothing
+		return s.o.Host.Send(to.st, n.framing(to.flags))
 	}
 	err := s.o.Host.Send(to.st, n.numbered(to.flags, to.stream, seq))
 	if err != nil && body != 0 {
@@ -61,7 +61,7 @@ func (s *Server) sendToSession(ref uint64, n *notice) error {
 }
 
 // note puts body into the session's log as the next event of a stream and
-// returns its number, 0 if the session has ended. The delivery lock is held.
+// returns its number, 0 if the session has ended or the log takes nothing. The delivery lock is held.
 func (s *Server) note(ref uint64, sess *Session, stream, body uint32) (seq uint32) {
 	log, seq := s.o.Events.Append(sess.Log, stream, body)
 	return s.keepLog(ref, sess, log, seq)

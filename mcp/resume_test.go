@@ -255,8 +255,8 @@ func TestSessionEndsUnderStreams(t *testing.T) {
 			t.Errorf("after %q: %q", last, out)
 		}
 	}
-	if err := b.Notify(ref, "notifications/test", nil); !errors.Is(err, ErrNoStream) {
-		t.Error(err)
+	if err := b.Notify(ref, "notifications/test", nil); err == nil {
+		t.Error("notified")
 	}
 	if b.openPost(ref) != nil {
 		t.Error("the stream of a call without a log")
@@ -293,12 +293,19 @@ func TestCallOutlivesSession(t *testing.T) {
 	if err := do(notify); err != nil {
 		t.Error(err)
 	}
+	b.host.take(2)
+	if n, out := b.KeepCallsAlive(), b.host.take(2); n != 1 || out != "0000000e\r\n: keep-alive\n\n\r\n" {
+		t.Errorf("%d kept alive: %q", n, out)
+	}
 	events.mu.Lock()
 	events.full = true
 	events.mu.Unlock()
 	b.host.breakOff(2)
 	if err := do(notify); !errors.Is(err, errBroken) {
 		t.Errorf("the client is gone and nothing is kept: %v", err)
+	}
+	if n := b.KeepCallsAlive(); n != 0 {
+		t.Errorf("%d kept alive whose client is gone", n)
 	}
 	if err := do(notify); !errors.Is(err, ErrNoStream) {
 		t.Errorf("the same once more: %v", err)
@@ -312,6 +319,9 @@ func TestCallOutlivesSession(t *testing.T) {
 	}
 	close(steps)
 	call.Wait()
+	if n := b.KeepCallsAlive(); n != 0 || len(b.beating.m) != 0 {
+		t.Errorf("%d kept alive, %d to be", n, len(b.beating.m))
+	}
 	if n := len(b.posts.m); n != 0 || events.left() != 0 {
 		t.Errorf("%d streams, %d logs and bodies left", n, events.left())
 	}

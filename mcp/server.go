@@ -106,6 +106,7 @@ type Server struct {
 	deliveries [deliveryLocks]sync.Mutex // see delivery.go
 	held       heldStreams
 	posts      posts
+	beating    beating
 	scratch    sync.Pool // of *buffer
 	count      counters
 }

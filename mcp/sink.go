@@ -64,6 +64,9 @@ func (k *sink) begin(c *Call) {
 	x := k.http
 	x.appendStreamHead()
 	k.streaming = true
+	if k.worker != nil {
+		c.s.beating.add(c)
+	}
 	if k.post = c.s.openPost(c.session); k.post != nil && primes(c.rev) {
 		x.Out = appendPriming(x.Out, !x.plain(), k.post.stream, k.post.number())
 	}

@@ -11,8 +11,9 @@ import (
 	"github.com/rookery-server/rookery/session"
 )
 
-// janitor ends idle sessions and old tasks, and gives memory back after a burst. It is one
-// goroutine of the server's.
+// janitor ends idle sessions and old tasks, keeps the responses of long calls
+// alive, and gives memory back after a burst. It is one goroutine of the
+// server's.
 type janitor struct {
 	s       *Server
 	quit    chan struct{}
@@ -24,6 +25,8 @@ type janitor struct {
 // Times and amounts of the janitor.
 const (
 	janitorEvery = time.Second
+	// keepAliveDefault is that of loop.Options.KeepAlive.
+	keepAliveDefault = 25 * time.Second
 	// sweepMin is the least number of sessions looked at in one round; a round
 	// sees at least a sixtieth of the table, so every session is seen once a
 	// minute.
@@ -52,6 +55,8 @@ func (j *janitor) run() {
 	defer close(j.done)
 	tick := time.NewTicker(janitorEvery)
 	defer tick.Stop()
+	beat := time.NewTicker(j.s.keepAlive())
+	defer beat.Stop()
 	for {
 		select {
 		case <-j.quit:
@@ -60,8 +65,18 @@ func (j *janitor) run() {
 			j.sweep()
 			j.s.mcp.SweepTasks(now)
 			j.relieve(now)
+		case <-beat.C:
+			j.s.mcp.KeepCallsAlive()
 		}
 	}
+}
+
+// keepAlive returns how long a stream may be silent.
+func (s *Server) keepAlive() time.Duration {
+	if d := s.opts.Loop.KeepAlive; d > 0 {
+		return d
+	}
+	return keepAliveDefault
 }
 
 // sweep lets go of old events and ends sessions that are idle and have no open
