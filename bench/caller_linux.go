@@ -75,11 +75,11 @@ func (k *caller) accepted() error {
 
 var errNoSession = errors.New("the answer to initialize has no Mcp-Session-Id: the server keeps no sessions")
 
-// initialize opens an MCP session with a call and its notification, then runs
-// then with the session's id.
-func (k *caller) initialize(t *Target, then func(k *caller, session string) error) {
+// initialize opens an MCP session of a client that can do caps with a call and
+// its notification, then runs then with the session's id.
+func (k *caller) initialize(t *Target, caps string, then func(k *caller, session string) error) {
 	const id = 1
-	k.call(t.post(initializeCall(id), ""), func(k *caller) error {
+	k.call(t.post(initializeCall(id, caps), ""), func(k *caller) error {
 		message, err := k.response.message()
 		if err != nil {
 			return fmt.Errorf("initialize: %w", err)

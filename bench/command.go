@@ -105,7 +105,8 @@ func MemCommand() *cobra.Command {
 		Long: `Starts a server and a client in processes of their own, opens idle clients of
 each kind, and reports bytes per client: resident (average and slope), live
 heap, kernel slabs, by component; also what a burst of all clients leaves
-behind. Repeats on fresh servers and prints medians. Ends with status 1 when a
+behind, what handlers cost that wait for a user, and what is retained for
+clients that may come back. Repeats on fresh servers and prints medians. Ends with status 1 when a
 budget is exceeded.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -129,7 +130,7 @@ budget is exceeded.`,
 		},
 	}
 	common.register(cmd)
-	cmd.Flags().StringSliceVar(&kinds, "kinds", nil, fmt.Sprintf("kinds of clients (default: %v)", idleKinds))
+	cmd.Flags().StringSliceVar(&kinds, "kinds", nil, fmt.Sprintf("kinds of clients (default: %v)", memKinds))
 	cmd.Flags().IntSliceVar(&o.Counts, "counts", nil, fmt.Sprintf("ascending numbers of clients (default: %v, less where descriptors are few)", defaultCounts))
 	cmd.Flags().IntVar(&o.Runs, "runs", defaultRuns, "runs on fresh servers")
 	cmd.Flags().DurationVar(&o.Settle, "settle", defaultSettle, "time for which memory must be quiet to be read")

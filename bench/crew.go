@@ -94,6 +94,22 @@ func (c *crew) fanout(ctx context.Context, t Target, rounds int) (FanoutResult, 
 	return *a.Fan, nil
 }
 
+// reply answers all questions that clients of Waiting were asked.
+func (c *crew) reply(ctx context.Context, t Target) (BurstResult, error) {
+	a, err := c.do(ctx, order{Op: opReply, Target: t, Kind: Waiting}, nil)
+	if err != nil {
+		return BurstResult{}, err
+	}
+	return *a.Burst, nil
+}
+
+// keep publishes each events to each client of kind and returns how long that
+// took.
+func (c *crew) keep(ctx context.Context, t Target, kind Kind, each int) (time.Duration, error) {
+	a, err := c.do(ctx, order{Op: opKeep, Target: t, Kind: kind, Count: each}, nil)
+	return a.Took, err
+}
+
 // order sends an order that has no result but its success.
 func (c *crew) order(ctx context.Context, o op, t Target, kind Kind) error {
 	_, err := c.do(ctx, order{Op: o, Target: t, Kind: kind}, nil)

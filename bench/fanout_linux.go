@@ -75,8 +75,7 @@ func (o *fanout) begin(publisher *caller, id int) {
 	for _, k := range o.fleet.idle[Watch] {
 		k.h = watching{o}
 	}
-	call := rpcCall(id, "tools/call", `{`+statelessMeta+`,"name":"touch","arguments":{"uri":"`+fanoutURI+`"}}`)
-	publisher.call(o.fleet.target.post(call, touchHeaders), func(k *caller) error {
+	publisher.call(o.fleet.target.post(touchCall(id, fanoutURI), touchHeaders), func(k *caller) error {
 		message, err := k.response.message()
 		if err != nil {
 			return fmt.Errorf("touch: %w", err)

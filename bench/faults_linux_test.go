@@ -85,7 +85,7 @@ func TestPoolForgetsClosedConnections(t *testing.T) {
 			t.Fatal(k, err)
 		}
 		ready := false
-		k.initialize(&f.target, func(k *caller, _ string) error {
+		k.initialize(&f.target, capsNone, func(k *caller, _ string) error {
 			ready = true
 			p.release(k)
 			return nil

@@ -83,7 +83,7 @@ func (o *opening) unstarted() bool { return o.started < o.want && o.flying < han
 
 // start begins handshakes up to the bounds.
 func (o *opening) start() error {
-	if o.kind == Stream {
+	if o.kind.pooled() {
 		return o.pool.staff()
 	}
 	for o.unstarted() {
@@ -96,9 +96,10 @@ func (o *opening) start() error {
 	return nil
 }
 
-// settle is called when k has heard all it had to hear.
-func (o *opening) settle(k *conn) {
-	k.h = idle{}
+// settle is called when k has heard all it had to hear; from then on h is its
+// handler.
+func (o *opening) settle(k *conn, h handler) {
+	k.h = h
 	o.flying--
 	o.settled = append(o.settled, k)
 }
@@ -120,20 +121,40 @@ func (o *opening) conversation() handler {
 	}
 }
 
-// initialize makes a session on a pooled connection and then its stream.
+// initialize makes a session on a pooled connection and then the connection
+// that the client keeps.
 func (o *opening) initialize(k *caller, release func(*caller)) {
+	number := len(o.fleet.idle[o.kind]) + o.started
 	o.started++
 	o.flying++
-	f := o.fleet
-	k.initialize(&f.target, func(k *caller, session string) error {
-		release(k)
-		stream, err := f.client.open(&streamTalk{opening: o, request: f.target.get(ofSession(session))})
-		if err != nil {
-			return err
-		}
-		stream.session = session
-		return nil
-	})
+	t := &o.fleet.target
+	switch o.kind {
+	case Waiting:
+		k.initialize(t, capsElicit, func(k *caller, session string) error {
+			release(k)
+			return o.attach(session, newWaiter(o, session))
+		})
+	case SharedEvents, OwnEvents:
+		k.initialize(t, capsNone, func(k *caller, session string) error {
+			o.retain(k, release, session, number)
+			return nil
+		})
+	default:
+		k.initialize(t, capsNone, func(k *caller, session string) error {
+			release(k)
+			return o.attach(session, &streamTalk{opening: o, request: t.get(ofSession(session))})
+		})
+	}
+}
+
+// attach opens the connection of a session's client.
+func (o *opening) attach(session string, h handler) error {
+	k, err := o.fleet.client.open(h)
+	if err != nil {
+		return err
+	}
+	k.session = session
+	return nil
 }
 
 // openCallers brings the number of callers up to count.
@@ -146,7 +167,7 @@ func (f *fleet) openCallers(ctx context.Context, count int) (time.Duration, erro
 			return time.Since(start), err
 		}
 		f.callers = append(f.callers, k)
-		k.initialize(&f.target, func(k *caller, session string) error {
+		k.initialize(&f.target, capsNone, func(k *caller, session string) error {
 			k.conn.session = session
 			ready++
 			return nil

@@ -21,6 +21,14 @@ const (
 	Listen Kind = "listen"
 	// Watch is Listen for the changes of one resource of the demo app.
 	Watch Kind = "watch"
+	// Waiting calls tool confirm of the demo app within an MCP session and
+	// leaves its question unanswered until it is told to answer.
+	Waiting Kind = "waiting"
+	// SharedEvents is Stream with a subscription to a resource that all have in
+	// common, OwnEvents with one to a resource of its own, so that what is
+	// retained for the clients is the same for all or different for each.
+	SharedEvents Kind = "events-shared"
+	OwnEvents    Kind = "events-own"
 	// SSE holds a bare event stream, with no protocol above it.
 	SSE Kind = "sse"
 	// Caller keeps an MCP session on one keep-alive connection, ready for
@@ -31,12 +39,23 @@ const (
 // idleKinds are the kinds of clients a server holds, in the order of reports.
 var idleKinds = []Kind{TCP, Session, Stream, Listen}
 
+// stateKinds are the kinds of clients for which the server keeps something
+// besides, a handler or events: measured on their own, see RunMem.
+var stateKinds = []Kind{Waiting, SharedEvents, OwnEvents}
+
+// memKinds are all that RunMem measures.
+var memKinds = slices.Concat(idleKinds, stateKinds)
+
 func (k Kind) check() error {
-	if k == Caller || k == SSE || k == Watch || slices.Contains(idleKinds, k) {
+	if k == Caller || k == SSE || k == Watch || slices.Contains(memKinds, k) {
 		return nil
 	}
-	return fmt.Errorf("no kind of client is called %q (there are %v)", k, idleKinds)
+	return fmt.Errorf("no kind of client is called %q (there are %v)", k, memKinds)
 }
+
+// pooled reports whether a client's session is opened over shared connections
+// before it has one of its own.
+func (k Kind) pooled() bool { return k == Stream || slices.Contains(stateKinds, k) }
 
 // lines reports whether k speaks newline-delimited JSON, not HTTP.
 func (k Kind) lines() bool { return k == TCP || k == Session }

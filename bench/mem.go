@@ -31,8 +31,8 @@ type MemOptions struct {
 	Server   string        // the rookery binary
 	Args     []string      // more arguments for its serve command
 	Baseline string        // the binary of bench/baseline; "": no baselines
-	Kinds    []Kind        // default: all idle kinds
-	Counts   []int         // ascending; default: 500, 2,000, 6,000, 18,000, less where descriptors are few
+	Kinds    []Kind        // default: all
+	Counts   []int         // ascending; default: 500, 2,000, 6,000, 18,000, less where descriptors are few; the last is the most for Waiting and events
 	Runs     int           // default 5
 	Quick    bool          // one run, the last two counts, small baselines
 	Timeout  time.Duration // of one step, such as opening all clients
@@ -82,6 +82,9 @@ func RunMem(ctx context.Context, o MemOptions) (*MemReport, error) {
 		}
 		r.Rows = append(r.Rows, row)
 	}
+	if err := b.states(ctx, &o, r); err != nil {
+		return nil, err
+	}
 	return r, nil
 }
 
@@ -104,7 +107,10 @@ func (r *MemReport) check(b *Budgets, row *MemRow) {
 // change of the machine meets all of them alike.
 func (b *memBench) all(ctx context.Context, subjects []*subject) ([][]memRun, error) {
 	runs := make([][]memRun, len(subjects))
-	most := slices.MaxFunc(subjects, func(x, y *subject) int { return x.runs - y.runs }).runs
+	most := 0
+	for _, s := range subjects {
+		most = max(most, s.runs)
+	}
 	for run := range most {
 		for i, s := range subjects {
 			if run >= s.runs {
@@ -135,12 +141,15 @@ func (o *MemOptions) subjects(r *MemReport) ([]*subject, error) {
 	}
 	kinds := o.Kinds
 	if len(kinds) == 0 {
-		kinds = idleKinds
+		kinds = memKinds
 	}
 	var list []*subject
 	for _, kind := range kinds {
+		if slices.Contains(stateKinds, kind) {
+			continue // measured on its own
+		}
 		if !slices.Contains(idleKinds, kind) {
-			return nil, fmt.Errorf("bench: no kind of idle client is called %q (there are %v)", kind, idleKinds)
+			return nil, fmt.Errorf("bench: no kind of idle client is called %q (there are %v)", kind, memKinds)
 		}
 		list = append(list, &subject{program: rookeryProgram(o.Server, o.Args), kind: kind, counts: counts, runs: runs, full: true})
 	}

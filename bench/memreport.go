@@ -13,10 +13,12 @@ const MemSchema = 1
 
 // MemReport is the result of RunMem. Bytes of a server are RssAnon + RssShmem.
 type MemReport struct {
-	Schema  int       `json:"schema"`
-	Taken   time.Time `json:"taken"`
-	Machine Machine   `json:"machine"`
-	Rows    []MemRow  `json:"rows"`
+	Schema  int            `json:"schema"`
+	Taken   time.Time      `json:"taken"`
+	Machine Machine        `json:"machine"`
+	Rows    []MemRow       `json:"rows"`
+	Waiting *WaitingResult `json:"waiting,omitempty"`
+	Events  []EventsResult `json:"events,omitempty"`
 	// Notes say what could not be measured, and why.
 	Notes    []string `json:"notes"`
 	Breaches []Breach `json:"breaches"`

@@ -12,16 +12,11 @@ func (r *MemReport) writeTable(w io.Writer, p paint) error {
 	t := &table{paint: p}
 	t.line("%s", r.Machine)
 	t.line("Bytes are RssAnon + RssShmem of the server; medians; (min..max) over the runs.")
-	t.line("")
-	t.columns("server\tclients\tcount\truns\taverage\t\tslope\t\tkernel\tlive heap\topened/s\tempty process")
-	for i := range r.Rows {
-		t.row(&r.Rows[i])
+	if len(r.Rows) > 0 {
+		t.idle(r.Rows)
 	}
-	t.flush()
-	for i := range r.Rows {
-		t.account(&r.Rows[i])
-	}
-	t.bursts(r.Rows)
+	t.waiting(r.Waiting)
+	t.events(r.Events)
 	t.closing(r.Notes, r.Breaches)
 	_, err := io.WriteString(w, t.out.String())
 	return err
@@ -58,6 +53,20 @@ func (t *table) cells(text string) { _, _ = fmt.Fprintln(t.tabs, text) }
 
 // flush ends the block.
 func (t *table) flush() { _ = t.tabs.Flush() }
+
+// idle prints what idle clients cost.
+func (t *table) idle(rows []MemRow) {
+	t.line("")
+	t.columns("server\tclients\tcount\truns\taverage\t\tslope\t\tkernel\tlive heap\topened/s\tempty process")
+	for i := range rows {
+		t.row(&rows[i])
+	}
+	t.flush()
+	for i := range rows {
+		t.account(&rows[i])
+	}
+	t.bursts(rows)
+}
 
 func (t *table) row(r *MemRow) {
 	last := r.Points[len(r.Points)-1].Clients

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // Revisions of MCP that the clients speak.
@@ -25,7 +26,11 @@ const (
 
 const clientInfo = `{"name":"rookery-bench","version":"1"}`
 
-const initializeParams = `{"protocolVersion":"` + revisionSessions + `","capabilities":{},"clientInfo":` + clientInfo + `}`
+// What a client can do.
+const (
+	capsNone   = `{}`
+	capsElicit = `{"elicitation":{}}`
+)
 
 const statelessMeta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"` + revisionStateless + `",` +
 	`"io.modelcontextprotocol/clientInfo":` + clientInfo + `,"io.modelcontextprotocol/clientCapabilities":{}}`
@@ -33,6 +38,22 @@ const statelessMeta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"` + r
 // fanoutURI names the resource of the demo app whose changes clients listen for
 // when a fan-out is measured; the tool touch marks it as changed.
 const fanoutURI = "demo://item/fanout"
+
+// eventSize is the length of the notification of a change of eventURI.
+const eventSize = 150
+
+const updatedBare = `{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":""}}`
+
+// eventURI names the resource that the number-th client of kind listens to:
+// one for all of SharedEvents, one of its own for OwnEvents. It is as long as
+// it takes to make each event eventSize bytes.
+func eventURI(kind Kind, number int) string {
+	if kind == SharedEvents {
+		number = 0
+	}
+	uri := fmt.Sprintf("demo://item/%s-%05d-", kind, number)
+	return uri + strings.Repeat("x", eventSize-len(updatedBare)-len(uri))
+}
 
 const initializedNote = `{"jsonrpc":"2.0","method":"notifications/initialized"}`
 
@@ -49,7 +70,9 @@ func toolCall(id int, meta, tag string) []byte {
 	return rpcCall(id, "tools/call", `{`+meta+`"name":"echo","arguments":{"text":"`+tag+`"}}`)
 }
 
-func initializeCall(id int) []byte { return rpcCall(id, "initialize", initializeParams) }
+func initializeCall(id int, caps string) []byte {
+	return rpcCall(id, "initialize", `{"protocolVersion":"`+revisionSessions+`","capabilities":`+caps+`,"clientInfo":`+clientInfo+`}`)
+}
 
 // listenCall subscribes to one list, so that a server which grants nothing
 // else still has something to hold the stream for.

@@ -20,7 +20,7 @@ func TestRequestsAreJSON(t *testing.T) {
 		{echoCall(7, "echo.worker", "x"), "echo.worker"},
 		{toolCall(7, "", "x"), "tools/call"},
 		{toolCall(7, statelessMeta+",", "x"), "tools/call"},
-		{initializeCall(7), "initialize"},
+		{initializeCall(7, capsElicit), "initialize"},
 		{listenCall(7), "subscriptions/listen"},
 	} {
 		var r rpcReply

@@ -10,6 +10,8 @@ const (
 	opBurst op = "burst"  // let all clients of Kind speak at once
 	opLoad  op = "load"   // drive Load over open clients
 	opFan   op = "fanout" // publish Count times to the clients of Watch
+	opReply op = "reply"  // answer the questions of the clients of Waiting
+	opKeep  op = "keep"   // publish Count events to each client of Kind
 	opShut  op = "shut"   // end the clients of Kind
 	opLeave op = "leave"  // end all clients of the server
 	opCheck op = "check"  // are all idle clients still there?

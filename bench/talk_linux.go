@@ -21,7 +21,7 @@ type lineTalk struct {
 func (l *lineTalk) tag(k *conn) string { return "hello " + strconv.Itoa(k.number) }
 
 func (l *lineTalk) connected(k *conn) error {
-	message := initializeCall(k.number)
+	message := initializeCall(k.number, capsNone)
 	if l.verify != nil {
 		message = echoCall(k.number, "echo", l.tag(k))
 	}
@@ -42,7 +42,7 @@ func (l *lineTalk) received(k *conn, in []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	l.opening.settle(k)
+	l.opening.settle(k, idle{})
 	return len(in), nil
 }
 
@@ -97,7 +97,7 @@ func (s *streamTalk) received(k *conn, in []byte) (int, error) {
 			return n, nil
 		}
 	}
-	s.opening.settle(k)
+	s.opening.settle(k, idle{})
 	return len(in), nil
 }
 

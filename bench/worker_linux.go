@@ -120,6 +120,12 @@ func (w *worker) try(ctx context.Context, o order) (a answer, err error) {
 		var r FanoutResult
 		r, err = w.fleet.fanout(ctx, o.Count)
 		a.Fan = &r
+	case opReply:
+		var r BurstResult
+		r, err = w.fleet.reply(ctx)
+		a.Burst = &r
+	case opKeep:
+		a.Took, err = w.fleet.publish(ctx, o.Kind, o.Count)
 	case opShut:
 		w.fleet.shut(o.Kind)
 	case opLeave:
