@@ -136,7 +136,7 @@ var doors = map[string][]string{
 	"github.com/bytedance/sonic":              {"codec"},
 	"github.com/cloudwego/netpoll":            {"loop"},
 	"github.com/google/jsonschema-go":         {"mcp"},
-	"github.com/modelcontextprotocol/go-sdk":  {"mcp/gosdk", "examples/gosdk", "examples/gosdk-conformance"},
+	"github.com/modelcontextprotocol/go-sdk":  {"mcp/gosdk", "examples/gosdk", "examples/gosdk/conformance"},
 	"github.com/knadh/koanf":                  {"cmd/rookery"},
 	"github.com/panjf2000/ants":               {"server"},
 	"github.com/spf13/cobra":                  {"cmd/rookery", "bench"},

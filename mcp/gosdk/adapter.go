@@ -21,7 +21,8 @@ import (
 // server.Options.MCPBackend it is.
 type Adapter struct {
 	srv     *sdk.Server
-	err     error    // immutable; why srv cannot be served
+	err     error // immutable; why srv cannot be served
+	taken   atomic.Bool
 	modern  bool     // immutable; srv speaks the revision of 2026-07-28
 	clients profiles // what initialize said
 	mirrors mirrors
@@ -44,10 +45,11 @@ var _ mcp.Backend = (*Adapter)(nil)
 // stream, 2 KB or so each.
 const goingMax = 1024
 
-// Errors of servers that cannot be served.
+// Errors of what cannot be served.
 var (
 	ErrKeepAlive    = errors.New("gosdk: ServerOptions.KeepAlive cannot work: idle clients have no session to ping")
 	ErrGetSessionID = errors.New("gosdk: ServerOptions.GetSessionID cannot work: session ids are drawn by the table of sessions")
+	ErrTaken        = errors.New("gosdk: a Handler serves one server")
 	ErrNoServer     = errors.New("gosdk: the server is nil")
 )
 
@@ -106,14 +108,16 @@ func (a *Adapter) inspect() {
 }
 
 // Err implements mcp.Backend.
-func (a *Adapter) Err() error { return a.err }
-
-// Attach implements mcp.Backend: it connects the listening session. It panics
-// when called twice, which is a mistake in the program.
-func (a *Adapter) Attach(up *mcp.Server) error {
-	if a.up != nil {
-		panic(errors.New("gosdk: a Handler serves one server"))
+func (a *Adapter) Err() error {
+	if a.taken.Load() {
+		return ErrTaken
 	}
+	return a.err
+}
+
+// Attach implements mcp.Backend: it connects the listening session.
+func (a *Adapter) Attach(up *mcp.Server) error {
+	a.taken.Store(true)
 	a.up = up
 	var err error
 	if a.ear, err = newEar(a); err != nil {
