@@ -49,7 +49,7 @@ function start(command, args, stdio) {
   return child;
 }
 
-// stop makes the end of this process the end of its children.
+// stop ends this process and with it its children.
 function stop(code) {
   for (const child of children) child.kill('SIGKILL');
   process.exit(code);
@@ -155,19 +155,20 @@ async function run({ server, binary, suite, expected }) {
   const entry = path.join(options.suites, `conformance-${version}`, 'dist/index.js');
 
   const target = await serve(binary);
-  let console = '';
+  const child = start(process.execPath, [entry, 'server', '--url', target.url, '-o', dir, ...what], ['ignore', 'pipe', 'pipe']);
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => { said += chunk; });
   try {
-    const child = start(process.execPath, [entry, 'server', '--url', target.url, '-o', dir, ...what], ['ignore', 'pipe', 'pipe']);
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => { console += chunk; });
     await within(suiteMax, child.end, `${suite} is not done`);
   } catch (e) {
-    console += e.message;
+    child.kill('SIGKILL');
+    said += e.message;
   }
   const unclean = await finish(target);
   const found = await checks(dir);
   const result = { server, suite, ...judge(found, expected), seconds: (Date.now() - began) / 1000 };
   if (unclean) result.problems.push({ scenario: 'end of the server', message: unclean });
-  if (Object.keys(found).length === 0) result.problems.push({ scenario: 'suite', message: console.slice(-2000) });
+  if (Object.keys(found).length === 0) result.problems.push({ scenario: 'suite', message: said.slice(-2000) });
   return { ...result, ok: result.problems.length === 0, details: only ? found : undefined };
 }
 
@@ -202,7 +203,8 @@ function print(results) {
   }
 }
 
-// one is expected of a suite, or of its one scenario; null if it lacks it.
+// wanted returns what is expected of a suite, or of the one scenario in it; null
+// if the suite lacks that.
 function wanted(expected) {
   if (!only) return expected;
   return only in expected ? { [only]: expected[only] } : null;
