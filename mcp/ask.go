@@ -2,7 +2,6 @@ package mcp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -242,5 +241,3 @@ func (c *Call) comeBack() {
 	defer c.mu.Unlock()
 	c.sink.comeBack()
 }
-
-var errNotAnObject = errors.New("not an object")

@@ -98,7 +98,7 @@ func (x *Exchange) checkParams(params []headerParam, args []byte) *codec.Error {
 			arg = member(arg, key)
 		}
 		absent := arg == nil || string(arg) == "null"
-		problem := ""
+		var problem string
 		switch {
 		case twice:
 			problem = " header is there twice"

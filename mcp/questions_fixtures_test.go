@@ -33,10 +33,8 @@ func addQuestionFixtures(t testing.TB, s *Server) {
 			return nil, err
 		}},
 		{Name: "q-swallow", Handle: func(ctx context.Context, c *Call) (*ToolResult, error) {
-			if _, err := c.ListRoots(ctx); err != nil {
-				return Text("went on without: " + err.Error()), nil
-			}
-			return Text("had roots"), nil
+			roots, err := c.ListRoots(ctx)
+			return Text(fmt.Sprintf("goes on with %d: %v", len(roots), err)), nil
 		}},
 	} {
 		if err := s.AddTool(tool); err != nil {
