@@ -49,13 +49,13 @@ func appendEventID(dst []byte, stream, seq uint32) []byte {
 
 // parseEventID reads what appendEventID wrote, and nothing else.
 func parseEventID(id []byte) (stream, seq uint32, ok bool) {
-	i := 0
-	if stream, i, ok = parseHex(id); !ok || i == len(id) || id[i] != '-' {
+	stream, n, ok := parseHex(id)
+	if !ok || n == len(id) || id[n] != '-' {
 		return 0, 0, false
 	}
-	id = id[i+1:]
-	seq, i, ok = parseHex(id)
-	return stream, seq, ok && i == len(id)
+	id = id[n+1:]
+	seq, n, ok = parseHex(id)
+	return stream, seq, ok && n == len(id)
 }
 
 // parseHex reads a number of 1 to 8 digits and returns how many there were.

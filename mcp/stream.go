@@ -179,7 +179,7 @@ func (s *Server) framing(st StreamID, ref uint64) (flags uint8, ok bool) {
 // the connection st.
 func (s *Server) AppendKeepAlive(dst []byte, st StreamID, word uint64) []byte {
 	var flags uint8
-	ok := false
+	var ok bool
 	if word&listenBit != 0 {
 		var l listener
 		l, _, ok = s.subs.listener(word)
