@@ -62,6 +62,13 @@
 //     and -32600. Pages of loopback origins may call, others get 403.
 //   - A cancelled request gets no answer over TCP; over HTTP, which needs one,
 //     the error -32800.
+//   - A question to a client of the era without sessions ends its call
+//     ([ErrInputRequired]), and the handler runs again with the answers. Those of
+//     earlier rounds are sealed in requestState, for the same method, name and
+//     arguments and for Options.AskTimeout. An answer that comes unasked counts,
+//     one that is not what was asked for is -32602.
+//   - A Mcp-Param header must come exactly once if its argument does, and not
+//     without it; whether the tool likes the argument is looked at later.
 //   - A tool's policy ([TaskPolicy]) says whether its calls become tasks, for
 //     clients that know them; tasks/cancel makes them cancelled at once,
 //     whatever the handler does then. Results are kept for as long as the

@@ -100,7 +100,7 @@ func (s *Server) ServeHTTP(x *Exchange) {
 	case codec.MethodPost:
 		s.servePost(x, modern)
 	case codec.MethodOptions:
-		x.respond(204, "", optionsHeaders, nil)
+		x.respond(204, "", optionsHeaders+allowedHeaders+x.askedParams()+"\r\n", nil)
 	case codec.MethodGet:
 		if modern {
 			s.badMethod(x, "Allow: POST, OPTIONS\r\n")

@@ -118,6 +118,20 @@ func (x *Exchange) checkParams(params []headerParam, args []byte) *codec.Error {
 	return nil
 }
 
+// askedParams returns, with a comma in front of each, the Mcp-Param headers a
+// browser asks leave to send: a page may send any, but has to name them.
+func (x *Exchange) askedParams() string {
+	value, _, _ := x.header("Access-Control-Request-Headers")
+	asked := ""
+	for name := range strings.SplitSeq(string(value), ",") {
+		name = strings.Trim(name, " \t")
+		if len(name) > len(paramPrefix) && strings.EqualFold(name[:len(paramPrefix)], paramPrefix) && isToken(name) {
+			asked += ", " + name
+		}
+	}
+	return asked
+}
+
 // header returns the value of a header and whether it comes more than once.
 func (x *Exchange) header(name string) (value []byte, found, twice bool) {
 	x.Req.EachHeader(x.Msg, func(n, v []byte) bool {

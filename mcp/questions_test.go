@@ -247,6 +247,16 @@ func TestHeaderParams(t *testing.T) {
 	}
 }
 
+// A browser is allowed the mirrored headers it asks for, and no others.
+func TestPreflightOfParams(t *testing.T) {
+	b := newTestbed(nil)
+	got := b.ask(t, 1, "OPTIONS /mcp HTTP/1.1\r\nHost: h\r\nOrigin: http://localhost\r\n"+
+		"Access-Control-Request-Headers: content-type, mcp-param-region,\tMcp-Param-A b, x-secret,MCP-PARAM-Level, mcp-param-\r\n\r\n")
+	if !strings.Contains(got, " Mcp-Name, Last-Event-ID, mcp-param-region, MCP-PARAM-Level\r\n") {
+		t.Errorf("%s", got)
+	}
+}
+
 func FuzzHeaderRepeats(f *testing.F) {
 	for _, s := range []string{"a", "=?base64?YQ==?=", "1.0", "true", ""} {
 		f.Add(s)

@@ -15,8 +15,9 @@ const (
 	streamHeaders = "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n"
 
 	optionsHeaders = "Access-Control-Allow-Methods: GET, POST, DELETE, OPTIONS\r\n" +
-		"Access-Control-Allow-Headers: Content-Type, Accept, Authorization, Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Last-Event-ID\r\n" +
 		"Access-Control-Max-Age: 86400\r\n"
+	// allowedHeaders is what pages may send; askedParams goes on from there.
+	allowedHeaders = "Access-Control-Allow-Headers: Content-Type, Accept, Authorization, Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Last-Event-ID"
 )
 
 // respond appends a complete response. extra holds header lines.
