@@ -55,7 +55,8 @@
 //     which a client begins a new session.
 //   - A response is JSON, and becomes a stream of events with the first message
 //     a handler sends before its result, if the client's Accept allows it. A
-//     client that allows only one of the two gets that one.
+//     client that allows only one of the two gets that one; a client that names
+//     streams first always gets one.
 //   - Arguments that break a tool's schema are a result with isError since
 //     2025-11-25 and the error -32602 before; an unknown tool is always -32602.
 //   - An unknown session is answered with 404 and -32001, a missing one with 400

@@ -1,6 +1,7 @@
 package mcp
 
 import (
+	"bytes"
 	"strconv"
 
 	"github.com/rookery-server/rookery/codec"
@@ -78,20 +79,34 @@ func (x *Exchange) flush(h Host) error {
 }
 
 // finishReply appends the reply of a call: as a whole response, or as the last
-// event of one that became a stream. status is that of a whole response.
+// event of one that became a stream, for a client that would rather have
+// streams as the only one. status is that of a whole response.
 func (x *Exchange) finishReply(c *Call, status int, extra string) {
-	if !c.sink.streaming {
-		x.respond(status, jsonType, extra, c.reply.b)
-		return
-	}
-	if c.sink.post != nil {
+	switch {
+	case c.sink.post != nil:
 		c.sink.post.finish(x, c.reply.b)
+		return
+	case c.sink.streaming:
+	case status == 200 && c.sink.canStream && x.prefersStream():
+		if x.plain() {
+			x.Close = true
+		}
+		x.appendHead(200, streamType, streamHeaders+extra, codec.LengthChunked)
+	default:
+		x.respond(status, jsonType, extra, c.reply.b)
 		return
 	}
 	x.Out = appendEvent(x.Out, !x.plain(), c.reply.b)
 	if !x.plain() {
 		x.Out = codec.AppendLastChunk(x.Out)
 	}
+}
+
+// prefersStream reports whether the client names streams before anything else
+// it accepts. The order has no meaning in HTTP, but clients list what they like
+// best first, and both are right here.
+func (x *Exchange) prefersStream() bool {
+	return bytes.HasPrefix(x.Req.Accept.Of(x.Msg), []byte(streamType))
 }
 
 // sessionHeader names a session to its client.
