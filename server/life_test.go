@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rookery-server/rookery/loop"
+	"github.com/rookery-server/rookery/mcp"
 )
 
 func TestOptions(t *testing.T) {
@@ -23,6 +24,8 @@ func TestOptions(t *testing.T) {
 		{"zero value", func(*Options) {}, ""},
 		{"negative workers", func(o *Options) { o.Workers = -1 }, "Workers must be positive"},
 		{"negative tasks", func(o *Options) { o.Tasks.Running = -1 }, "Tasks.Running must be positive"},
+		{"short key", func(o *Options) { o.StateKey = make([]byte, 31) }, "at least 32 bytes"},
+		{"icon without source", func(o *Options) { o.Icons = []mcp.Icon{{}} }, "an icon needs Src"},
 		{"message too large", func(o *Options) { o.MessageMax = 1<<30 + 1 }, "must not exceed 1 GiB"},
 		{"negative drain", func(o *Options) { o.DrainTimeout = -1 }, "must not be negative"},
 		{"too many loops", func(o *Options) { o.Loop.Loops = 129 }, "Loop.Loops must not exceed 128"},

@@ -113,3 +113,23 @@ func TestOfficialClientAnswers(t *testing.T) {
 		})
 	}
 }
+
+// TestRoundsOnTwoServers: a call that one server left open is finished by
+// another with the same key, and by no other.
+func TestRoundsOnTwoServers(t *testing.T) {
+	key := []byte("0123456789abcdef0123456789abcdef")
+	start := func(key []byte) *peer {
+		return dial(t, startServer(t, Options{StateKey: key}, questionTools(t)).TCPAddr())
+	}
+	const request = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"everything",%s"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}}}}`
+	first, second, stranger := start(key), start(key), start(nil)
+	_, rest, _ := strings.Cut(first.ask(fmt.Sprintf(request, "")), `"requestState":"`)
+	state, _, _ := strings.Cut(rest, `"`)
+	retry := fmt.Sprintf(request, `"requestState":"`+state+`","inputResponses":{"name":{"action":"accept","content":{"name":"Ann"}}},`)
+	if got := second.ask(retry); !strings.Contains(got, "Sure?") || !strings.Contains(got, "Really?") {
+		t.Errorf("the second server: %s", got)
+	}
+	if got := stranger.ask(retry); !strings.Contains(got, "-32602") {
+		t.Errorf("a server with another key: %s", got)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/rookery-server/rookery/codec"
@@ -22,13 +23,22 @@ type Options struct {
 	TCP, HTTP, Admin string
 
 	// Name, Version, Title and Instructions introduce the server to MCP
-	// clients. Default: "rookery", the version of the main module.
+	// clients. Default: "rookery", the version of the main module. Description,
+	// WebsiteURL and Icons are for people.
 	Name, Version, Title, Instructions string
+	Description, WebsiteURL            string
+	Icons                              []mcp.Icon
 	// AllowedOrigins are browser origins that may call /mcp besides those of
 	// loopback; "*" allows all.
 	AllowedOrigins []string
 	// PageSize bounds one page of an MCP list. Default: 100.
 	PageSize int
+	// ListCache says how long MCP lists are good. Default: stale at once.
+	ListCache mcp.CacheHint
+	// StateKey authenticates what clients without a session carry from one
+	// round of a call to the next: at least 32 random bytes, the same for all
+	// servers behind one address. Default: drawn, good until the server ends.
+	StateKey []byte
 	// SubscriptionsMax bounds the subscriptions of one session. Default: 256.
 	SubscriptionsMax int
 	// Tasks bounds calls of tools that run as tasks; Run is the server's own.
@@ -51,8 +61,9 @@ type Options struct {
 	WaitingMax int
 	// AsksMax bounds questions to clients that are not answered yet. Default: 65,536.
 	AsksMax int
-	// AskTimeout bounds how long a handler waits for a client's answer.
-	// Default: 10 min.
+	// AskTimeout bounds how long a handler waits for a client's answer, and how
+	// long a client without a session may take to call again with one. Default:
+	// 10 min.
 	AskTimeout time.Duration
 	// RequestDeadline is how long a request may wait for a worker before it is
 	// answered with "overloaded" instead. Negative: for ever. Default: 10 s.
@@ -102,6 +113,7 @@ const (
 	sessionIdle     = 30 * time.Minute
 	drainTimeout    = 10 * time.Second
 	askTimeout      = 10 * time.Minute
+	stateKeyMin     = 32 // bytes: as many as the authenticator has
 
 	// loopsMax keeps the top bit of a handle clear: ids of connections and of
 	// sessions are told apart by it.
@@ -156,6 +168,12 @@ func (o *Options) check() error {
 	}
 	if o.DrainTimeout < 0 || o.AskTimeout < 0 {
 		errs = append(errs, errors.New("server: DrainTimeout and AskTimeout must not be negative"))
+	}
+	if n := len(o.StateKey); n > 0 && n < stateKeyMin {
+		errs = append(errs, fmt.Errorf("server: StateKey must have at least %d bytes", stateKeyMin))
+	}
+	if slices.ContainsFunc(o.Icons, func(i mcp.Icon) bool { return i.Src == "" }) {
+		errs = append(errs, errors.New("server: an icon needs Src"))
 	}
 	if o.Loop.Loops > loopsMax {
 		errs = append(errs, fmt.Errorf("server: Loop.Loops must not exceed %d", loopsMax))

@@ -116,6 +116,8 @@ func (s *Server) mcpOptions() mcp.Options {
 	clients := session.NewInterner(0, 0)
 	m := mcp.Options{
 		Name: o.Name, Version: o.Version, Title: o.Title, Instructions: o.Instructions,
+		Description: o.Description, WebsiteURL: o.WebsiteURL, Icons: o.Icons,
+		ListCache: o.ListCache, StateKey: o.StateKey,
 		Logger: o.Logger, Host: host{s}, Sessions: sessions{s.sessions}, Calls: s.rpc, Context: s.base,
 		Intern:     func(client string) uint32 { return clients.Intern([]byte(client)) },
 		ClientName: clients.Name,
