@@ -241,9 +241,6 @@ func ParseMirrors(schema []byte) (Mirrors, error) {
 	return Mirrors{params}, err
 }
 
-// Any reports whether there are any.
-func (m Mirrors) Any() bool { return len(m.params) > 0 }
-
 // CheckMirrors compares the request's headers with its arguments, as is done
 // for registered tools, and returns the error for a request that differs.
 func (c *Call) CheckMirrors(m Mirrors) error {

@@ -27,6 +27,14 @@ type conn struct {
 	reply chan *jsonrpc.Response // from the SDK, of the one request that went in
 	done  chan struct{}          // closed by Close
 	once  sync.Once
+
+	// Questions on their way hold on to the call, which is over when its handler
+	// has returned, whatever goroutines that left behind.
+	mu      sync.Mutex
+	over    bool                       // guarded by mu
+	cancels map[int]context.CancelFunc // guarded by mu
+	asked   int                        // guarded by mu
+	asking  sync.WaitGroup
 }
 
 var (
@@ -67,7 +75,14 @@ func (c *conn) Close() error {
 // end closes the session and returns when nothing of it is left. The reader ends
 // first: it takes with it what user code still waits for.
 func (c *conn) end(ss *sdk.ServerSession) {
-	_ = c.Close()  // never fails
+	_ = c.Close() // never fails
+	c.mu.Lock()
+	c.over = true
+	for _, cancel := range c.cancels {
+		cancel()
+	}
+	c.mu.Unlock()
+	c.asking.Wait()
 	_ = ss.Close() // the same
 }
 
@@ -113,10 +128,41 @@ func (c *conn) notify(m *jsonrpc.Request) error {
 	return nil
 }
 
+// hold returns a context for one question, or false when the call is over. The
+// caller must call release.
+func (c *conn) hold(ctx context.Context) (held context.Context, release func(), ok bool) {
+	held, cancel := context.WithCancel(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		cancel()
+		return nil, nil, false
+	}
+	if c.cancels == nil {
+		c.cancels = make(map[int]context.CancelFunc)
+	}
+	n := c.asked
+	c.asked++
+	c.cancels[n] = cancel
+	c.asking.Add(1)
+	return held, func() {
+		cancel()
+		c.mu.Lock()
+		delete(c.cancels, n)
+		c.mu.Unlock()
+		c.asking.Done()
+	}, true
+}
+
 // ask asks the call's client and feeds its answer to the SDK.
 func (c *conn) ask(ctx context.Context, m *jsonrpc.Request) error {
+	held, release, ok := c.hold(ctx)
+	if !ok {
+		return rejected(mcp.ErrCallOver)
+	}
+	defer release()
 	answer := &jsonrpc.Response{ID: m.ID}
-	raw, err := c.call.Ask(ctx, m.Method, orNull(m.Params))
+	raw, err := c.call.Ask(held, m.Method, orNull(m.Params))
 	switch e := (*codec.Error)(nil); {
 	case err == nil:
 		answer.Result = append(json.RawMessage(nil), raw...)

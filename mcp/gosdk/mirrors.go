@@ -2,7 +2,7 @@ package gosdk
 
 import (
 	"context"
-	"fmt"
+	"maps"
 	"sync"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
@@ -11,14 +11,18 @@ import (
 )
 
 // mirrors knows which arguments of the server's tools headers repeat. The SDK
-// compares them in its own transport, so it is left to us; the schemas are in
-// the list of tools, which is asked for when the first client needs to know and
-// again after a change.
+// compares them in its own transport, so it is left to us. The schemas are in
+// the list of tools, which is asked for in the name of the first client that
+// calls a tool: middleware may show others less.
 type mirrors struct {
 	mu      sync.Mutex
 	changes uint64                 // guarded by mu; how often the list changed
-	byTool  map[string]mcp.Mirrors // guarded by mu; nil: not known
+	byTool  map[string]mcp.Mirrors // guarded by mu; of tools that were listed
 }
+
+// mirrorsMax bounds what is remembered, among it names of no tool, which
+// clients choose.
+const mirrorsMax = 16384
 
 // forget says that the list of tools changed.
 func (t *mirrors) forget() {
@@ -28,59 +32,70 @@ func (t *mirrors) forget() {
 	t.byTool = nil
 }
 
-// checkMirrors refuses a tools/call whose headers differ from its arguments.
-func (a *Adapter) checkMirrors(ctx context.Context, c *mcp.Call, tool string) error {
+func (t *mirrors) get(tool string) (m mcp.Mirrors, known bool, changes uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m, known = t.byTool[tool]
+	return m, known, t.changes
+}
+
+// add remembers what a list said, unless it changed meanwhile.
+func (t *mirrors) add(listed map[string]mcp.Mirrors, changes uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.changes != changes {
+		return
+	}
+	if t.byTool == nil || len(t.byTool)+len(listed) > mirrorsMax {
+		t.byTool = make(map[string]mcp.Mirrors)
+	}
+	maps.Copy(t.byTool, listed)
+}
+
+// checkMirrors refuses a tools/call whose headers differ from its arguments. A
+// tool that the client cannot list has no header it could know of.
+func (a *Adapter) checkMirrors(ctx context.Context, c *mcp.Call, m *meta) error {
 	if c.Revision() < mcp.Revision20260728 {
 		return nil
 	}
-	t := &a.mirrors
-	t.mu.Lock()
-	byTool, changes := t.byTool, t.changes
-	t.mu.Unlock()
-	if byTool == nil {
-		var err error
-		if byTool, err = a.readMirrors(ctx); err != nil {
-			return fmt.Errorf("list the tools: %w", err)
-		}
-		t.mu.Lock()
-		if t.changes == changes {
-			t.byTool = byTool
-		}
-		t.mu.Unlock()
+	tool, ok := c.ParamText("name")
+	if !ok {
+		return nil // refused later
 	}
-	return c.CheckMirrors(byTool[tool])
+	found, known, changes := a.mirrors.get(tool)
+	if !known {
+		listed := a.listMirrors(ctx, c, m)
+		found = listed[tool]
+		listed[tool] = found // known from now on
+		a.mirrors.add(listed, changes)
+	}
+	return c.CheckMirrors(found)
 }
 
-// readMirrors reads the list of tools as the listening session would.
-func (a *Adapter) readMirrors(ctx context.Context) (map[string]mcp.Mirrors, error) {
-	n := newConn(nil, a)
-	ss, err := a.srv.Connect(ctx, n, earOptions())
+// listMirrors reads the list of tools as the client would, as far as it may.
+func (a *Adapter) listMirrors(ctx context.Context, c *mcp.Call, m *meta) map[string]mcp.Mirrors {
+	byTool := make(map[string]mcp.Mirrors)
+	n, ss, err := a.connect(ctx, c, m)
 	if err != nil {
-		return nil, err
+		return byTool
 	}
 	defer n.end(ss)
-	byTool := make(map[string]mcp.Mirrors)
 	for cursor := ""; ; {
-		res, err := a.handler()(ctx, "tools/list", &sdk.ListToolsRequest{Session: ss, Params: &sdk.ListToolsParams{Cursor: cursor}})
-		if err != nil {
-			return nil, wireError(err)
-		}
+		res, err := a.handler()(ctx, "tools/list", &sdk.ListToolsRequest{
+			Session: ss, Params: &sdk.ListToolsParams{Meta: maps.Clone(m.all), Cursor: cursor}, Extra: extra(c),
+		})
 		list, ok := res.(*sdk.ListToolsResult)
-		if !ok || list == nil {
-			return nil, errNoResult
+		if err != nil || !ok || list == nil {
+			return byTool
 		}
 		for _, t := range list.Tools {
-			schema, err := encode(t.InputSchema)
-			if err != nil {
-				return nil, err
-			}
 			// Clients do not use a tool whose schema is wrong in this.
-			if m, err := mcp.ParseMirrors(schema); err == nil && m.Any() {
-				byTool[t.Name] = m
+			if schema, err := encode(t.InputSchema); err == nil {
+				byTool[t.Name], _ = mcp.ParseMirrors(schema)
 			}
 		}
-		if list.NextCursor == "" || list.NextCursor == cursor {
-			return byTool, nil
+		if list.NextCursor == "" || list.NextCursor == cursor || len(byTool) > mirrorsMax {
+			return byTool
 		}
 		cursor = list.NextCursor
 	}

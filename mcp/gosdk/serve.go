@@ -1,6 +1,7 @@
 package gosdk
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,8 +48,7 @@ func (a *Adapter) Answer(ctx context.Context, c *mcp.Call) ([]byte, error) {
 		return a.relay(ctx, c, &m, c.Method(), c.Params())
 	}
 	if c.Method() == methodCallTool {
-		name, _ := c.ParamText("name")
-		if err := a.checkMirrors(ctx, c, name); err != nil {
+		if err := a.checkMirrors(ctx, c, &m); err != nil {
 			return nil, err
 		}
 	}
@@ -132,7 +132,8 @@ func (a *Adapter) relay(ctx context.Context, c *mcp.Call, m *meta, method string
 // When it returns an error, the handler may still run: end waits for it.
 func (c *conn) exchange(ctx context.Context, method string, params []byte, x *sdk.RequestExtra) (*jsonrpc.Response, error) {
 	c.reply = make(chan *jsonrpc.Response, 1)
-	if !c.feed(&jsonrpc.Request{ID: relayID, Method: method, Params: params, Extra: x}) {
+	// User code may keep parts of params.
+	if !c.feed(&jsonrpc.Request{ID: relayID, Method: method, Params: bytes.Clone(params), Extra: x}) {
 		return nil, sdk.ErrConnectionClosed
 	}
 	select {
@@ -163,7 +164,7 @@ func (a *Adapter) Notified(ctx context.Context, c *mcp.Call) {
 		}) // the same
 		return
 	}
-	if !n.feed(&jsonrpc.Request{Method: c.Method(), Params: c.Params(), Extra: extra(c)}) {
+	if !n.feed(&jsonrpc.Request{Method: c.Method(), Params: bytes.Clone(c.Params()), Extra: extra(c)}) {
 		return
 	}
 	// The SDK handles notifications in turn and before later requests: the
