@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -109,6 +110,9 @@ func (r *retainer) received(k *conn, in []byte) (int, error) {
 	if err != nil || !r.response.head {
 		return n, err
 	}
+	if r.settled && r.response.done {
+		return n, k.client.end(k, errStreamOver)
+	}
 	if !r.settled {
 		if s := &r.response; s.status != http.StatusOK || !s.events || s.done {
 			return n, fmt.Errorf("HTTP status %d and no open event stream: %s", s.status, clip(bytes.TrimSpace(s.body)))
@@ -118,6 +122,8 @@ func (r *retainer) received(k *conn, in []byte) (int, error) {
 	}
 	return n, r.count()
 }
+
+var errStreamOver = errors.New("the response that is a stream is complete")
 
 var eventEnd = []byte("\n\n")
 

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,8 +32,17 @@ type fake struct {
 	brief     bool // end streams at once
 	noSession bool
 	farewell  bool         // announce the end of the connection with each answer to a POST
-	touched   atomic.Int64 // calls of the tool touch
+	impatient bool         // end the tool confirm without a question
+	nosy      bool         // ask twice
+	forgetful bool         // say nothing of events and gauges
+	deaf      bool         // tell subscribers nothing
 	asked     atomic.Int64 // looks at /metrics
+	kept      atomic.Int64 // events told to subscribers
+	answers   sync.Map     // of users: question id → chan struct{}
+	waiting   atomic.Int64
+	mu        sync.Mutex
+	touched   map[string]int    // guarded by mu; calls of the tool touch by URI
+	subs      map[string]string // guarded by mu; URI by session
 	// turn changes the behaviour of a running server.
 	turn atomic.Int32
 }
@@ -42,6 +53,7 @@ const (
 	turnClose            // close instead of an answer
 	turnReset            // reset the connection instead of an answer
 	turnTwice            // answer twice
+	turnQuit             // end streams
 )
 
 func fakeServeCommand() *cobra.Command {
@@ -62,6 +74,8 @@ func fakeServeCommand() *cobra.Command {
 	c.Flags().StringVar(&admin, "admin", "", "")
 	c.Flags().BoolVar(&f.oneShot, "one-shot", false, "")
 	c.Flags().BoolVar(&f.wrong, "wrong", false, "")
+	c.Flags().BoolVar(&f.impatient, "impatient", false, "")
+	c.Flags().BoolVar(&f.forgetful, "forgetful", false, "")
 	c.Flags().BoolVar(&exit, "exit", false, "")
 	c.Flags().BoolVar(&deaf, "deaf", false, "")
 	return c
@@ -187,10 +201,10 @@ func (f *fake) answer(message []byte) []byte {
 		if err := json.Unmarshal(m.Params, &p); err != nil {
 			return nil
 		}
-		if p.Arguments.URI != "" {
-			f.touched.Add(1)
-		}
 		result = fmt.Sprintf(`{"content":[{"type":"text","text":%q}]}`, p.Arguments.Text)
+		if p.Arguments.URI != "" {
+			result = fmt.Sprintf(`{"structuredContent":{"notified":%d}}`, f.touch(p.Arguments.URI))
+		}
 	}
 	if f.wrong || f.turn.Load() == turnWrong {
 		result = `["something else"]`
@@ -201,7 +215,7 @@ func (f *fake) answer(message []byte) []byte {
 func (f *fake) mcp() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /mcp", func(w http.ResponseWriter, r *http.Request) {
-		f.stream(w, r, "id: 1\ndata:\n\n")
+		f.stream(w, r, f.subscription(r.Header.Get("Mcp-Session-Id")), "id: 1\ndata:\n\n")
 	})
 	mux.HandleFunc("POST /mcp", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -211,8 +225,15 @@ func (f *fake) mcp() http.Handler {
 		switch {
 		case f.mute:
 			<-r.Context().Done()
+		case bytes.Contains(body, []byte(`"name":"confirm"`)):
+			f.confirm(w, r)
+		case bytes.Contains(body, []byte(`"result":`)):
+			f.answered(w, body)
+		case bytes.Contains(body, []byte(`"resources/subscribe"`)):
+			f.subscribe(r.Header.Get("Mcp-Session-Id"), body)
+			f.post(w, body)
 		case r.Header.Get("Mcp-Method") == "subscriptions/listen":
-			f.stream(w, r, "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\",\"params\":{}}\n\n")
+			f.stream(w, r, fanoutURI, "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\",\"params\":{}}\n\n")
 		default:
 			f.post(w, body)
 		}
@@ -248,21 +269,23 @@ func (f *fake) post(w http.ResponseWriter, body []byte) {
 	_, _ = w.Write(reply)
 }
 
-func (f *fake) stream(w http.ResponseWriter, r *http.Request, first string) {
+// stream holds an event stream that tells of changes of uri.
+func (f *fake) stream(w http.ResponseWriter, r *http.Request, uri, first string) {
 	f.clients.Add(1)
 	defer f.clients.Add(-1)
+	touched := f.touches(uri) // before the client knows that the stream is open
 	w.Header().Set("Content-Type", "text/event-stream")
 	_, _ = io.WriteString(w, first)
 	_ = http.NewResponseController(w).Flush()
 	comment := time.NewTicker(50 * time.Millisecond)
 	defer comment.Stop()
-	touched := f.touched.Load()
-	for !f.brief {
+	for !f.brief && f.turn.Load() != turnQuit {
 		select {
 		case <-comment.C:
 			_, _ = io.WriteString(w, ":\n\n")
-			for ; touched < f.touched.Load(); touched++ {
-				_, _ = io.WriteString(w, "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/updated\",\"params\":{\"uri\":\""+fanoutURI+"\"}}\n\n")
+			for ; touched < f.touches(uri) && !f.deaf; touched++ {
+				f.kept.Add(1)
+				_, _ = fmt.Fprintf(w, "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/updated\",\"params\":{\"uri\":%q}}\n\n", uri)
 			}
 			_ = http.NewResponseController(w).Flush()
 		case <-r.Context().Done():
@@ -275,7 +298,11 @@ func (f *fake) admin() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /debug/mem", func(w http.ResponseWriter, _ *http.Request) {
 		n := f.clients.Load()
-		report, err := memprof.Take(n, memprof.Component{Name: "connections", Count: n, Bytes: n * 4096})
+		own := []memprof.Component{{Name: "connections", Count: n, Bytes: n * 4096}}
+		if kept := f.kept.Load(); !f.forgetful {
+			own = append(own, memprof.Component{Name: eventsComponent, Count: kept, Bytes: 200 * kept})
+		}
+		report, err := memprof.Take(n, own...)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
@@ -284,6 +311,9 @@ func (f *fake) admin() http.Handler {
 	})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		n := f.asked.Add(1) // as if the clock had ticked once since the last look
+		if !f.forgetful {
+			_, _ = fmt.Fprintf(w, "%s 1\n%s %d\n%s 9\n%s 16\n", gaugeRunning, gaugeWaiting, f.waiting.Load(), gaugeGoroutines, gaugeBodies)
+		}
 		_, _ = fmt.Fprintf(w, "# HELP x\n%[1]s{le=\"0.001\"} %[2]d\n%[1]s{le=\"+Inf\"} %[2]d\n", lagMetric, n)
 	})
 	mux.HandleFunc("GET /debug/pprof/heap", func(w http.ResponseWriter, r *http.Request) {

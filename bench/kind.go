@@ -24,11 +24,11 @@ const (
 	// Waiting calls tool confirm of the demo app within an MCP session and
 	// leaves its question unanswered until it is told to answer.
 	Waiting Kind = "waiting"
-	// SharedEvents is Stream with a subscription to a resource that all have in
-	// common, OwnEvents with one to a resource of its own, so that what is
-	// retained for the clients is the same for all or different for each.
+	// SharedEvents is Stream with a subscription to one resource of the demo app
+	// that all have in common: what is retained for them is the same.
 	SharedEvents Kind = "events-shared"
-	OwnEvents    Kind = "events-own"
+	// OwnEvents is SharedEvents with a resource of its own for each client.
+	OwnEvents Kind = "events-own"
 	// SSE holds a bare event stream, with no protocol above it.
 	SSE Kind = "sse"
 	// Caller keeps an MCP session on one keep-alive connection, ready for

@@ -49,8 +49,19 @@ func testMemReport() *MemReport {
 	theirs.Server, theirs.Burst, theirs.Closed, theirs.Reopened = "netpoll", nil, nil, nil
 	return &MemReport{
 		Schema: MemSchema, Taken: time.Date(2026, 7, 28, 0, 0, 0, 0, time.UTC),
-		Machine:  Machine{CPU: "Test", CPUs: 2, Memory: 24 << 30, Kernel: "6.18", Go: "go1.26", Descriptors: 20000},
-		Rows:     []MemRow{ours, theirs},
+		Machine: Machine{CPU: "Test", CPUs: 2, Memory: 24 << 30, Kernel: "6.18", Go: "go1.26", Descriptors: 20000},
+		Rows:    []MemRow{ours, theirs},
+		Waiting: &WaitingResult{
+			Clients: 5000, Runs: 3, Before: one(5 << 20), Waiting: one(80 << 20), After: one(17 << 20),
+			Each: spreadOf([]float64{15700, 15800, 15900}), Workers: one(0), Handlers: one(5000), Goroutines: one(5023),
+			Seconds: one(0.28), Latency: Latency{P99: 39 * time.Millisecond},
+		},
+		Events: []EventsResult{
+			{Kind: SharedEvents, Clients: 15000, Each: 16, Size: 150, Runs: 1, Before: one(8 << 20), After: one(12 << 20), Grown: one(318),
+				Store: one(4 << 20), Kept: one(240000), Bodies: one(16), Seconds: one(3)},
+			{Kind: OwnEvents, Clients: 15000, Each: 16, Size: 150, Runs: 1, Before: one(19 << 20), After: one(73 << 20), Grown: one(3800),
+				Store: one(48 << 20), Kept: one(240000), Bodies: one(240000), Seconds: one(27)},
+		},
 		Notes:    []string{"a note"},
 		Breaches: []Breach{{What: "tcp, slope", Got: 134, Budget: 111, Unit: "bytes a client"}},
 	}
@@ -65,6 +76,7 @@ func testCPUReport() *CPUReport {
 		Machine:     Machine{CPU: "Test", CPUs: 2, Memory: 24 << 30, Kernel: "6.18", Go: "go1.26", Descriptors: 20000},
 		Comparisons: []Comparison{{Name: compareEcho, Other: "std", Clients: 1000, Pairs: 7, Ratio: spreadOf([]float64{0.9, 0.95, 1}), Ours: side(11000), Theirs: side(12000)}},
 		Rates:       []Rate{{Kind: TCP, Clients: 18000, PerSecond: spreadOf([]float64{11000, 12000})}},
+		Fanout:      &FanoutResult{Clients: 15000, Took: spreadOf([]float64{190e6, 200e6, 210e6}), Bystander: Latency{P50: time.Millisecond, P99: 2 * time.Millisecond}, LagP99: 1e6, LagTicks: 300},
 		GC:          &GCResult{Clients: 18000, GC: memprof.GC{Cycles: 20, PauseMax: 300 * time.Microsecond}, P99: 200000, CPUShare: 0.3},
 		Notes:       []string{"a note"},
 	}

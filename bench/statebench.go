@@ -72,9 +72,9 @@ type EventsResult struct {
 
 // waitingRun is what one run of waiting measured.
 type waitingRun struct {
-	before, waiting, after     int64
+	before, waiting, after        int64
 	running, handlers, goroutines float64
-	burst                      BurstResult
+	burst                         BurstResult
 }
 
 // eventsRun is what one run of retaining measured.
