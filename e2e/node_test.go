@@ -25,9 +25,12 @@ const (
 	stepPatience  = 10 * time.Second
 )
 
-// The programs under test, built by TestMain: the command and the server of the
-// conformance suite, which has a tool for everything a call can do.
-var binary, conformance string
+// The programs under test, built by TestMain.
+var binary string // the command
+
+// conformance are servers with a tool for everything a call can do: one of our
+// own and one of the Go SDK behind the adapter.
+var conformance = map[string]string{"native": "../examples/conformance", "gosdk": "../examples/gosdk/conformance"}
 
 func TestMain(m *testing.M) {
 	if os.Getenv(holderEnv) != "" {
@@ -43,11 +46,22 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary, conformance = filepath.Join(dir, "rookery"), filepath.Join(dir, "conformance")
-	build := exec.Command("go", "build", "-o", dir, "../cmd/rookery", "../examples/conformance")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+	binary = filepath.Join(dir, "rookery")
+	build := func(to, from string) bool {
+		out, err := exec.Command("go", "build", "-o", to, from).CombinedOutput()
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "go build %s: %v\n%s", from, err, out)
+		}
+		return err == nil
+	}
+	if !build(binary, "../cmd/rookery") {
 		return 1
+	}
+	for name, from := range conformance {
+		conformance[name] = filepath.Join(dir, "conformance-"+name)
+		if !build(conformance[name], from) {
+			return 1
+		}
 	}
 	return m.Run()
 }
@@ -69,10 +83,18 @@ func startNode(t *testing.T, args ...string) *node {
 	return startCommand(t, exec.Command(binary, serveArgs(args)...), "admin")
 }
 
-// startConformance is startNode for the conformance server, which has HTTP only.
-func startConformance(t *testing.T) *node {
+// startConformance is startNode for a conformance server, which has HTTP only.
+func startConformance(t *testing.T, name string) *node {
 	t.Helper()
-	return startCommand(t, exec.Command(conformance, "--http", "127.0.0.1:0"), "http")
+	return startCommand(t, exec.Command(conformance[name], "--http", "127.0.0.1:0"), "http")
+}
+
+// onBoth runs a test against each of the conformance servers.
+func onBoth(t *testing.T, test func(t *testing.T, n *node)) {
+	t.Helper()
+	for name := range conformance {
+		t.Run(name, func(t *testing.T) { test(t, startConformance(t, name)) })
+	}
 }
 
 func serveArgs(args []string) []string {

@@ -124,8 +124,9 @@ func (s *session) callTool(id int, name, token string) *sse {
 // A call outlives the connection it came on: the rest of its messages and its
 // result are fetched with the id of the last that arrived, while it runs and
 // after it has ended.
-func TestResumePost(t *testing.T) {
-	n := startConformance(t)
+func TestResumePost(t *testing.T) { onBoth(t, resumePost) }
+
+func resumePost(t *testing.T, n *node) {
 	s := newSession(t, n.mcp())
 	call := s.callTool(1, "test_tool_with_progress", "p")
 	var last string
@@ -160,8 +161,9 @@ func TestResumePost(t *testing.T) {
 }
 
 // The server ends the stream of a call and the client comes back (SEP-1699).
-func TestPolling(t *testing.T) {
-	n := startConformance(t)
+func TestPolling(t *testing.T) { onBoth(t, polling) }
+
+func polling(t *testing.T, n *node) {
 	s := newSession(t, n.mcp())
 	call := s.callTool(1, "test_reconnection", "p")
 	var last, retry string
@@ -187,8 +189,9 @@ func TestPolling(t *testing.T) {
 }
 
 // Calls side by side in one session keep their streams apart.
-func TestManyPostStreams(t *testing.T) {
-	n := startConformance(t)
+func TestManyPostStreams(t *testing.T) { onBoth(t, manyPostStreams) }
+
+func manyPostStreams(t *testing.T, n *node) {
 	s := newSession(t, n.mcp())
 	const calls = 20
 	var streams [calls]*sse
@@ -251,7 +254,7 @@ func TestTypeScriptClientsResume(t *testing.T) {
 	for _, mode := range []string{"v1", "v2-legacy"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			n, c := startNode(t), startConformance(t)
+			n, c := startNode(t), startConformance(t, "native")
 			wire := newWire(t, n.http)
 			helper := newSession(t, n.mcp())
 			control := newControl(t, map[string]func(string) error{
