@@ -1,6 +1,7 @@
 // Package bench measures servers from outside: what a client costs them in
-// memory, what a request costs them in processor time, how fast they accept,
-// and how long their collector stops them.
+// memory, also while handlers wait for it or events are retained for it, what a
+// request costs them in processor time, how fast they accept, how long their
+// collector stops them, and how fast a change reaches everybody.
 //
 // It speaks the wire with its own parsers and imports nothing of the server,
 // so that it cannot share its mistakes. Three kinds of processes take part,
