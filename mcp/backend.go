@@ -131,15 +131,18 @@ func serveBackedInitialize(ctx context.Context, c *Call) error {
 }
 
 func serveBackedSetLevel(ctx context.Context, c *Call) error {
+	name, _ := text(member(c.params, "level"))
+	level, ok := parseLevel(name)
+	if !ok {
+		return refuse(codec.CodeInvalidParams, "unknown level")
+	}
 	if err := serveBacked(ctx, c); err != nil {
 		return err
 	}
-	result := len(c.reply.b)
-	err := serveSetLevel(ctx, c)
-	if err == nil {
-		c.reply.b = c.reply.b[:result] // theirs
+	if !c.s.o.Sessions.Update(c.session, func(sess *Session) { sess.LogLevel = level }) {
+		return errUnknownSession
 	}
-	return err
+	return nil
 }
 
 func serveBackedSubscribe(ctx context.Context, c *Call) error {
