@@ -13,7 +13,7 @@ import (
 // The command line of the MCP Inspector, as people try a server with it.
 func TestInspector(t *testing.T) {
 	requireNode(t)
-	n := startNode(t)
+	js, n := newNode(t), startNode(t)
 	for _, c := range []struct {
 		args string
 		want []string // parts of the result; nil: an error
@@ -30,7 +30,7 @@ func TestInspector(t *testing.T) {
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			t.Parallel() // each is a second of starting Node
-			out, err := inspect(t, n, strings.Fields("--method "+c.args)...)
+			out, err := inspect(t, js, n, strings.Fields("--method "+c.args)...)
 			if (err == nil) != (c.want != nil) {
 				t.Fatalf("%v\n%s", err, out)
 			}
@@ -43,15 +43,15 @@ func TestInspector(t *testing.T) {
 	}
 }
 
-// inspect runs the Inspector against the node and returns its result on one
-// line, or what it said instead.
-func inspect(t *testing.T, n *node, args ...string) (string, error) {
+// inspect runs the Inspector, with the Node js, against the node and returns its
+// result on one line, or what it said instead.
+func inspect(t *testing.T, js string, n *node, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	const launcher = "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js"
 	args = append([]string{launcher, "--cli", n.mcp(), "--format", "json"}, args...)
-	cmd := exec.CommandContext(ctx, newNode(t), args...)
+	cmd := exec.CommandContext(ctx, js, args...)
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir()) // where it keeps its settings
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
@@ -67,7 +67,7 @@ func inspect(t *testing.T, n *node, args ...string) (string, error) {
 	return string(line), err
 }
 
-// newNode returns a Node new enough for the Inspector.
+// newNode returns a Node new enough for the Inspector; it may have to install it.
 func newNode(t *testing.T) string {
 	t.Helper()
 	cmd := exec.Command("../scripts/node.sh")

@@ -29,7 +29,9 @@ if ! [ -x "$node" ]; then
   work=$(mktemp -d .cache/node/new.XXXXXX) # renamed when complete, so that no half is ever used
   trap 'rm -rf "$work"' EXIT
   npm install --prefix "$work" --no-save --no-audit --no-fund --loglevel=error "$package@$version" >&2
-  rm -rf ".cache/node/$version"
-  mv "$work" ".cache/node/$version"
+  if ! [ -x "$node" ]; then # nobody else was faster
+    rm -rf ".cache/node/$version"
+    mv "$work" ".cache/node/$version"
+  fi
 fi
 echo "$node"
