@@ -29,7 +29,7 @@ type Backend interface {
 	// copies at once, or an error as of a Handler. It runs on a worker and may
 	// block. It sees initialize and logging/setLevel too, whose state the
 	// Server keeps all the same, and methods nobody knows, but neither ping nor
-	// what Watch and Offer are for.
+	// what Permit and Offer are for.
 	Answer(ctx context.Context, c *Call) (result []byte, err error)
 	// Notified takes a notification of a client with a session, but not its
 	// cancellations. It runs on a worker and may block; the client has its 202.
@@ -41,10 +41,11 @@ type Backend interface {
 	ClientName(n uint32) string
 	// Offer says what clients may listen to. It does not block.
 	Offer() Offer
-	// Watch lets a client subscribe to uri, or says why not, and returns when
-	// changes of uri reach Server.ResourceUpdated. It may block. uri has its
-	// subscription already, so that Watched holds.
-	Watch(ctx context.Context, c *Call, uri string) error
+	// Permit lets a client subscribe to uri, or says why not. It may block.
+	Permit(ctx context.Context, c *Call, uri string) error
+	// Watch returns when changes of uri reach Server.ResourceUpdated. It may
+	// block. uri has its subscription already, so that Watched holds.
+	Watch(ctx context.Context, uri string) error
 	// Unwatched says that the last subscription to uri has ended; there may be
 	// another when it returns. It must not block, nor call the Server.
 	Unwatched(uri string)
@@ -146,11 +147,17 @@ func serveBackedSetLevel(ctx context.Context, c *Call) error {
 }
 
 func serveBackedSubscribe(ctx context.Context, c *Call) error {
+	uri, ok := subscribable(member(c.params, "uri"))
+	if !ok {
+		return errBadURI
+	}
+	if err := c.s.o.Backend.Permit(ctx, c, uri); err != nil {
+		return err
+	}
 	if err := serveSubscribe(ctx, c); err != nil {
 		return err
 	}
-	uri, _ := subscribable(member(c.params, "uri"))
-	if err := c.s.o.Backend.Watch(ctx, c, uri); err != nil {
+	if err := c.s.o.Backend.Watch(ctx, uri); err != nil {
 		c.s.subs.unsubscribe(c.s.o.Sessions, c.session, uri)
 		return err
 	}

@@ -17,6 +17,7 @@ type fakeBackend struct {
 	offer   Offer
 	refuse  bool // Go starts nothing
 	busy    chan struct{}
+	permit  error
 	watch   error
 	version string // that initialize agrees on
 
@@ -65,12 +66,16 @@ func (b *fakeBackend) Client([]byte) uint32       { return 7 }
 func (b *fakeBackend) ClientName(n uint32) string { return map[uint32]string{7: "their/1"}[n] }
 func (b *fakeBackend) Offer() Offer               { return b.offer }
 
-func (b *fakeBackend) Watch(_ context.Context, c *Call, uri string) error {
-	if !b.s.Watched(uri) {
-		return errors.New("nobody has subscribed")
-	}
+func (b *fakeBackend) Permit(context.Context, *Call, string) error {
 	if b.busy != nil {
 		<-b.busy
+	}
+	return b.permit
+}
+
+func (b *fakeBackend) Watch(_ context.Context, uri string) error {
+	if !b.s.Watched(uri) {
+		return errors.New("nobody has subscribed")
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -172,12 +177,13 @@ func TestBackendBatch(t *testing.T) {
 func TestBackendRefuses(t *testing.T) {
 	b, f := newBackbed()
 	header, ref := b.newSession(t, 1, "2025-11-25")
-	f.watch = errors.New("not for you")
-	if got := b.ask(t, 1, post(`{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{"uri":"x://a"}}`, header)); !strings.Contains(got, "not for you") {
-		t.Error(got)
-	}
-	if sess, _ := b.sessions.Load(ref); sess.Topics != 0 || b.Watched("x://a") {
-		t.Error("a refused subscription stays")
+	for _, where := range []*error{&f.permit, &f.watch} {
+		*where = errors.New("not for you")
+		got := b.ask(t, 1, post(`{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{"uri":"x://a"}}`, header))
+		if sess, _ := b.sessions.Load(ref); !strings.Contains(got, "not for you") || sess.Topics != 0 || b.Watched("x://a") {
+			t.Errorf("a refused subscription stays: %s", got)
+		}
+		*where = nil
 	}
 	f.version = "2026-07-28"
 	got := b.ask(t, 2, post(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25"}}`))

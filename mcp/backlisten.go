@@ -62,7 +62,11 @@ func (c *Call) detached(x *Exchange) *Call {
 // the Backend's error.
 func (s *Server) acknowledge(ctx context.Context, c *Call, ref owner, flags uint8) {
 	for _, uri := range c.listen.uris {
-		if err := s.o.Backend.Watch(ctx, c, uri); err != nil {
+		err := s.o.Backend.Permit(ctx, c, uri)
+		if err == nil {
+			err = s.o.Backend.Watch(ctx, uri)
+		}
+		if err != nil {
 			s.refuseListen(c, ref, flags, wireError(err))
 			return
 		}

@@ -172,8 +172,8 @@ func (a *Adapter) Notified(ctx context.Context, c *mcp.Call) {
 	_, _ = n.exchange(ctx, "rookery/fence", nil, nil)
 }
 
-// Watch implements mcp.Backend.
-func (a *Adapter) Watch(ctx context.Context, c *mcp.Call, uri string) error {
+// Permit implements mcp.Backend: it asks the SubscribeHandler.
+func (a *Adapter) Permit(ctx context.Context, c *mcp.Call, uri string) error {
 	m, err := readMeta(c)
 	if err != nil {
 		return err
@@ -182,11 +182,12 @@ func (a *Adapter) Watch(ctx context.Context, c *mcp.Call, uri string) error {
 	if c.Session() == 0 {
 		params, _ = json.Marshal(map[string]string{"uri": uri}) // a string can be encoded
 	}
-	if _, err := a.relay(ctx, c, &m, methodSubscribe, params); err != nil {
-		return err
-	}
-	return a.ear.watch(ctx, uri)
+	_, err = a.relay(ctx, c, &m, methodSubscribe, params)
+	return err
 }
+
+// Watch implements mcp.Backend.
+func (a *Adapter) Watch(ctx context.Context, uri string) error { return a.ear.watch(ctx, uri) }
 
 // Unwatched implements mcp.Backend.
 func (a *Adapter) Unwatched(uri string) { a.ear.lost(uri) }

@@ -367,22 +367,16 @@ func TestIdleSessionsCostNoGoroutines(t *testing.T) {
 	for range 20 {
 		open() // whatever is started once
 	}
-	settled := func() int {
-		// Workers that have answered are about to become idle.
-		n := runtime.NumGoroutine()
-		for range 50 {
-			time.Sleep(time.Millisecond)
-			n = min(n, runtime.NumGoroutine())
-		}
-		return n
-	}
-	before := settled()
+	before := runtime.NumGoroutine()
 	var last *raw
 	for range sessions {
 		last = open()
 	}
-	if grown := settled() - before; grown > 4 {
-		t.Errorf("%d goroutines for %d idle sessions", grown, sessions)
+	const spare = 4 // for workers that are about to be idle
+	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > before+spare; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines for %d idle sessions", runtime.NumGoroutine()-before, sessions)
+		}
 	}
 	check(t, "sessions of the SDK", countSessions(srv), 1)
 	srv.RemoveTools("greet")
