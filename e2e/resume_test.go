@@ -256,10 +256,10 @@ func TestTypeScriptClientsResume(t *testing.T) {
 			t.Parallel()
 			n, c := startNode(t), startConformance(t, "native")
 			wire := newWire(t, n.http)
-			helper := newSession(t, n.mcp())
+			other := newSession(t, n.mcp())
 			control := newControl(t, map[string]func(string) error{
 				"/cut":   func(string) error { wire.cut(); return nil },
-				"/touch": helper.tryTouch,
+				"/touch": other.tryTouch,
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
@@ -299,7 +299,7 @@ func TestGoClientResumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	helper := newSession(t, n.mcp())
+	other := newSession(t, n.mcp())
 	const all = 5
 	for i := range all {
 		if err := s.Subscribe(ctx, &mcp.SubscribeParams{URI: item(i)}); err != nil {
@@ -322,11 +322,11 @@ func TestGoClientResumes(t *testing.T) {
 			t.Fatalf("not told of %s", item(i))
 		}
 	}
-	helper.touch(item(0))
+	other.touch(item(0))
 	told(0)
 	wire.cut()
 	for i := 1; i < all; i++ {
-		helper.touch(item(i))
+		other.touch(item(i))
 	}
 	for i := 1; i < all; i++ {
 		told(i)
