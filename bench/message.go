@@ -8,6 +8,9 @@ import (
 	"strings"
 )
 
+// confirmID is the id of a waiting client's call.
+const confirmID = 7
+
 // Revisions of MCP that the clients speak.
 const (
 	revisionSessions  = "2025-11-25" // initialize, session id, GET stream

@@ -10,9 +10,6 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// confirmID is the id of a waiting client's call.
-const confirmID = 7
-
 var confirmCall = rpcCall(confirmID, "tools/call", `{"name":"confirm","arguments":{"text":"Are you there?"}}`)
 
 var errTwice = errors.New("a second question to a client that was asked one")

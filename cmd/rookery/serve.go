@@ -30,7 +30,7 @@ func newServe(environ []string) *cobra.Command {
 		Short: "Run a node with the demo app",
 		Long: `Runs one node. It serves a small demo app: the JSON-RPC method echo returns its params;
 the MCP tool echo returns its argument text, the tool touch marks a resource as changed,
-and demo://item/{name} are resources to read and subscribe to.
+the tool confirm asks the user a question, and demo://item/{name} are resources to read and subscribe to.
 
 Each flag is also a key of the config file and, as ROOKERY_NAME, a variable. Flags win
 over variables, those over the file, that over defaults; see 'rookery check-config'.
