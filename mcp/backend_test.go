@@ -153,6 +153,9 @@ func TestBackendAnswers(t *testing.T) {
 	if len(f.notified) != 2 || !strings.HasPrefix(f.notified[1], "acme/happened") {
 		t.Errorf("notified %v", f.notified)
 	}
+	if err := b.AddTool(Tool{Name: "x", Handle: func(context.Context, *Call) (*ToolResult, error) { return nil, nil }}); !errors.Is(err, ErrBackend) {
+		t.Errorf("registered beside a Backend: %v", err)
+	}
 	if known, _ := b.Knows([]byte("tools/call")); known {
 		t.Error("a Backend over TCP")
 	}

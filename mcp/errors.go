@@ -39,6 +39,8 @@ var (
 	// ErrCannotAsk says that this call cannot ask the client: it runs on the
 	// loop, has no session yet, or its revision has no such question.
 	ErrCannotAsk = errors.New("mcp: the client cannot be asked during this call")
+	// ErrBackend says that nothing can be registered, because a Backend answers.
+	ErrBackend = errors.New("mcp: a backend answers in the place of what is registered")
 )
 
 func refuse(code int, message string) *codec.Error {

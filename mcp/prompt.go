@@ -77,11 +77,7 @@ func (s *Server) AddPrompt(p Prompt) error {
 		return fmt.Errorf("mcp: prompt %q: %w", p.Name, err)
 	}
 	e := &feature[prompt]{key: p.Name, json: append(b, '}'), v: v}
-	s.change(promptList, func(r *registry) bool {
-		r.prompts = r.prompts.with(e)
-		return true
-	})
-	return nil
+	return s.register(promptList, func(r *registry) { r.prompts = r.prompts.with(e) })
 }
 
 // RemovePrompt unregisters the prompt and reports whether there was one.

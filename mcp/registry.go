@@ -74,6 +74,18 @@ func (f features[T]) without(key string) (features[T], bool) {
 	return n, true
 }
 
+// register is change for something that is added.
+func (s *Server) register(kind listKind, f func(r *registry)) error {
+	if s.o.Backend != nil {
+		return ErrBackend
+	}
+	s.change(kind, func(r *registry) bool {
+		f(r)
+		return true
+	})
+	return nil
+}
+
 // change replaces the registry by what f makes of a copy and, unless f says
 // that nothing changed, tells those who listen.
 func (s *Server) change(kind listKind, f func(r *registry) bool) bool {

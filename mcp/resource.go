@@ -85,11 +85,7 @@ func (s *Server) AddResource(r Resource) error {
 		return fmt.Errorf("mcp: resource %q: %w", r.URI, err)
 	}
 	e := &feature[resource]{key: r.URI, json: b, v: resource{r.Read, r.MIMEType, r.Cache.members(), r.Inline}}
-	s.change(resourceList, func(reg *registry) bool {
-		reg.resources = reg.resources.with(e)
-		return true
-	})
-	return nil
+	return s.register(resourceList, func(reg *registry) { reg.resources = reg.resources.with(e) })
 }
 
 // RemoveResource unregisters the resource and reports whether there was one.
@@ -118,11 +114,7 @@ func (s *Server) AddResourceTemplate(t ResourceTemplate) error {
 		return fmt.Errorf("mcp: template %q: %w", t.URITemplate, err)
 	}
 	e := &feature[template]{key: t.URITemplate, json: b, v: v}
-	s.change(resourceList, func(reg *registry) bool {
-		reg.templates = reg.templates.with(e)
-		return true
-	})
-	return nil
+	return s.register(resourceList, func(reg *registry) { reg.templates = reg.templates.with(e) })
 }
 
 // RemoveResourceTemplate unregisters the template and reports whether there was one.

@@ -72,11 +72,7 @@ func (s *Server) AddTool(t Tool) error {
 	if err != nil {
 		return fmt.Errorf("mcp: tool %q: %w", t.Name, err)
 	}
-	s.change(toolList, func(r *registry) bool {
-		r.tools = r.tools.with(e)
-		return true
-	})
-	return nil
+	return s.register(toolList, func(r *registry) { r.tools = r.tools.with(e) })
 }
 
 // RemoveTool unregisters the tool and reports whether there was one. Calls
