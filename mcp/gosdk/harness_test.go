@@ -183,6 +183,12 @@ func (r *raw) head() *http.Response {
 func (r *raw) post(headers, body string) (status int, session, answer string) {
 	r.t.Helper()
 	r.send("POST", headers, body)
+	return r.answer()
+}
+
+// answer reads a whole response.
+func (r *raw) answer() (status int, session, answer string) {
+	r.t.Helper()
 	res := r.head()
 	b, err := io.ReadAll(res.Body)
 	_ = res.Body.Close()
