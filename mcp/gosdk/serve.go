@@ -34,7 +34,7 @@ const (
 // Answer implements mcp.Backend. The methods of the protocol go straight to the
 // server's chain of handlers; what needs the SDK's own dispatch, because its
 // types or its context are the SDK's secret, goes through a connection, which
-// takes twice as long.
+// takes two to three times as long.
 func (a *Adapter) Answer(ctx context.Context, c *mcp.Call) ([]byte, error) {
 	if c.Revision() >= mcp.Revision20260728 && !a.modern {
 		return nil, errOldServer(c.Revision())
