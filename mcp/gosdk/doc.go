@@ -58,7 +58,7 @@
 //   - A tool's argument that a header repeats (x-mcp-header) is compared for tools
 //     that the client may list.
 //   - A handler that panics fails its call and not the process, where it runs on
-//     our goroutine: not so in SubscribeHandler and in custom methods.
+//     our goroutine: not so in SubscribeHandler, UnsubscribeHandler and custom methods.
 //   - ping, cancellations and subscriptions/listen are answered without the
 //     server's receiving middleware, and it sees one initialize of the listening
 //     session, whose client is called "rookery".

@@ -62,6 +62,13 @@ var readers = map[string]func(*sdk.ServerSession, *mcp.Call, *meta) (sdk.Request
 	"logging/setLevel":         read[sdk.SetLoggingLevelParams],
 }
 
+// notices are the same for what clients notify of.
+var notices = map[string]func(*sdk.ServerSession, *mcp.Call, *meta) (sdk.Request, error){
+	notifyInitialized:                  read[sdk.InitializedParams],
+	"notifications/progress":           read[sdk.ProgressNotificationParams],
+	"notifications/roots/list_changed": read[sdk.RootsListChangedParams],
+}
+
 // read decodes params as they are.
 func read[T any, P interface {
 	*T

@@ -158,10 +158,10 @@ func (a *Adapter) Notified(ctx context.Context, c *mcp.Call) {
 		return
 	}
 	defer n.end(ss)
-	if c.Method() == notifyInitialized {
-		_, _ = a.handler()(ctx, notifyInitialized, &sdk.InitializedRequest{
-			Session: ss, Params: &sdk.InitializedParams{Meta: m.all}, Extra: extra(c),
-		}) // the same
+	if read, ok := notices[c.Method()]; ok {
+		if req, err := read(ss, c, &m); err == nil {
+			_, _ = a.handler()(ctx, c.Method(), req) // the same
+		}
 		return
 	}
 	if !n.feed(&jsonrpc.Request{Method: c.Method(), Params: bytes.Clone(c.Params()), Extra: extra(c)}) {

@@ -345,10 +345,20 @@ func TestNotifications(t *testing.T) {
 	check(t, "first", receive(t, got), "initialized test")
 	client.AddRoots(&sdk.Root{URI: "file:///x"})
 	check(t, "second", receive(t, got), "roots test")
-	if err := s.NotifyProgress(within(t), &sdk.ProgressNotificationParams{ProgressToken: 1, Message: "now"}); err != nil {
-		t.Fatal(err)
+	for _, message := range []string{"panic", "now"} {
+		if err := s.NotifyProgress(within(t), &sdk.ProgressNotificationParams{ProgressToken: 1, Message: message}); err != nil {
+			t.Fatal(err)
+		}
+		check(t, "then", receive(t, got), "progress "+message+" test")
 	}
-	check(t, "third", receive(t, got), "progress now test")
+	r := dialRaw(t, addr)
+	header := r.initialize()
+	check(t, "of another", receive(t, got), "initialized raw")
+	for _, msg := range []string{`"notifications/progress","params":{"progress":"x"}`, `"acme/unknown"`} {
+		if status, _, _ := r.post(header, `{"jsonrpc":"2.0","method":`+msg+`}`); status != 202 {
+			t.Errorf("%s: status %d", msg, status)
+		}
+	}
 }
 
 // TestIdleSessionsCostNoGoroutines opens many sessions with their streams.
