@@ -239,5 +239,7 @@ func (c *Call) sendAndLeave(msgs [][]byte) error {
 func (c *Call) comeBack() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.sink.comeBack()
+	if !c.over { // else finish has done it
+		c.sink.comeBack()
+	}
 }

@@ -209,10 +209,16 @@ func (c *Call) count(err error) error {
 	return err
 }
 
-// finish ends the time in which the handler may send.
+// finish ends the time in which the handler may send. A goroutine that it left
+// behind with a question is none of the worker's business any more: the worker
+// serves somebody else next.
 func (c *Call) finish() {
 	c.mu.Lock()
 	c.over = true
+	if c.sink.waiting > 0 {
+		c.sink.waiting = 0
+		c.sink.worker.Return()
+	}
 	streaming := c.sink.streaming
 	c.mu.Unlock()
 	if streaming {

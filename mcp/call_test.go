@@ -251,3 +251,41 @@ func TestNewRefusesHalfOptions(t *testing.T) {
 	}()
 	New(Options{Logger: slog.Default()})
 }
+
+// TestAskOutlivesHandler: a goroutine that a handler leaves behind with a
+// question no longer touches the worker, which serves somebody else by then.
+func TestAskOutlivesHandler(t *testing.T) {
+	b := newTestbed(nil)
+	asked, left := make(chan struct{}), make(chan error)
+	stray, cancel := context.WithCancel(context.Background())
+	if err := b.AddTool(Tool{Name: "stray", Handle: func(_ context.Context, c *Call) (*ToolResult, error) {
+		go func() {
+			_, err := c.Ask(stray, "roots/list", nil)
+			left <- err
+		}()
+		<-asked
+		return Text("gone"), nil
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	header, _ := b.newSession(t, 1, "2025-11-25")
+	x, _ := exchange(2, post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"stray"}}`, header))
+	b.host.onSend = func(to StreamID) {
+		if to == 2 && b.calls.Asks() > 0 {
+			b.host.onSend = nil
+			close(asked)
+		}
+	}
+	b.do(x)
+	w := x.Worker.(*fakeWorker)
+	if w.left != 0 {
+		t.Errorf("the worker left %d times more than it returned", w.left)
+	}
+	cancel()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("the question ended with %v", err)
+	}
+	if w.left != 0 || b.calls.Asks() != 0 {
+		t.Errorf("worker %d times away, %d questions", w.left, b.calls.Asks())
+	}
+}
