@@ -1,10 +1,6 @@
 package mcp
 
-import (
-	"strconv"
-
-	"github.com/rookery-server/rookery/codec"
-)
+import "strconv"
 
 // Events keeps the latest events of each session, so that a client whose
 // stream broke gets exactly what it missed (2025-11-25, transports,
@@ -68,35 +64,6 @@ func parseHex(b []byte) (n uint32, digits int, ok bool) {
 		digits++
 	}
 	return n, digits, digits > 0
-}
-
-// appendNumbered is appendEvent for an event that has an id.
-func appendNumbered(dst []byte, chunked bool, stream, seq uint32, msg []byte) []byte {
-	mark := 0
-	if chunked {
-		dst, mark = codec.BeginChunk(dst)
-	}
-	dst = append(appendEventID(append(dst, "id: "...), stream, seq), '\n')
-	dst = codec.AppendEvent(dst, "", "message", msg)
-	if chunked {
-		dst = codec.EndChunk(dst, mark)
-	}
-	return dst
-}
-
-// appendPriming appends the event without data that tells a client where its
-// stream begins, before there is anything to say (2025-11-25).
-func appendPriming(dst []byte, chunked bool, stream, seq uint32) []byte {
-	mark := 0
-	if chunked {
-		dst, mark = codec.BeginChunk(dst)
-	}
-	dst = append(appendEventID(append(dst, "id: "...), stream, seq), '\n')
-	dst = codec.AppendEvent(dst, "", "", nil)
-	if chunked {
-		dst = codec.EndChunk(dst, mark)
-	}
-	return dst
 }
 
 // primes reports whether clients of that revision know events without data.

@@ -45,6 +45,16 @@ func (t *heldStreams) set(ref uint64, all []held) {
 	t.m[ref] = all
 }
 
+// find returns the stream that match finds. The delivery lock is held.
+func (t *heldStreams) find(ref uint64, match func(held) bool) (h held, ok bool) {
+	all := t.of(ref)
+	i := slices.IndexFunc(all, match)
+	if i < 0 {
+		return h, false
+	}
+	return all[i], true
+}
+
 // drop forgets the streams of a session and returns them.
 func (t *heldStreams) drop(ref uint64) []held {
 	t.mu.Lock()
@@ -78,7 +88,7 @@ func (s *Server) hold(ref uint64, h held) bool {
 		return false
 	}
 	all := s.held.of(ref)
-	i := slices.IndexFunc(all, func(other held) bool { return other.stream == h.stream })
+	i := slices.IndexFunc(all, numbered(h.stream))
 	if i < 0 && len(all) == heldMax {
 		i = 0
 	}

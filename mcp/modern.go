@@ -156,8 +156,5 @@ func (s *Server) appendListenEnd(dst, id []byte, flags uint8) []byte {
 		return append(append(dst, msg...), '\n')
 	}
 	dst = appendEvent(dst, flags&flagPlain == 0, msg)
-	if flags&flagPlain == 0 {
-		dst = codec.AppendLastChunk(dst)
-	}
-	return dst
+	return appendEnd(dst, flags&flagPlain == 0)
 }

@@ -3,8 +3,6 @@ package mcp
 import (
 	"sync"
 	"time"
-
-	"github.com/rookery-server/rookery/codec"
 )
 
 // This file makes the streams that answer POST requests of a session outlive
@@ -124,12 +122,7 @@ func (p *postStream) note(msg []byte) (seq uint32, kept bool) {
 
 // taker returns the connection on which the client took the stream up again.
 func (p *postStream) taker() (held, bool) {
-	for _, h := range p.s.held.of(p.ref) {
-		if h.stream == p.stream {
-			return h, true
-		}
-	}
-	return held{}, false
+	return p.s.held.find(p.ref, numbered(p.stream))
 }
 
 func (p *postStream) append(dst []byte, chunked bool, seq uint32, msg []byte) []byte {
@@ -159,12 +152,10 @@ func (p *postStream) finish(x *Exchange, reply []byte) {
 	seq, kept := p.note(reply)
 	if !p.cut {
 		x.Out = p.append(x.Out, !x.plain(), seq, reply)
-		if !x.plain() {
-			x.Out = codec.AppendLastChunk(x.Out)
-		}
+		x.Out = appendEnd(x.Out, !x.plain())
 		return
 	}
-	x.Out, x.Close = x.Out[:0], true
+	p.cutOff(x)
 	if h, ok := p.s.letGo(p.ref, numbered(p.stream)); ok {
 		err := p.s.o.Host.Send(h.st, p.frame(h.flags, seq, reply))
 		kept = kept || err == nil
@@ -213,10 +204,7 @@ func (p *postStream) sendAway(k *sink, retry time.Duration) error {
 		return nil
 	}
 	x := k.http
-	x.Out = appendRetry(x.Out, !x.plain(), retry)
-	if !x.plain() {
-		x.Out = codec.AppendLastChunk(x.Out)
-	}
+	x.Out = appendEnd(appendRetry(x.Out, !x.plain(), retry), !x.plain())
 	err := k.flush(&x.Out)
 	p.cutOff(x)
 	// The next request on this connection would wait for the handler.
@@ -225,13 +213,4 @@ func (p *postStream) sendAway(k *sink, retry time.Duration) error {
 		p.s.count.sendFailed.Add(1)
 	}
 	return nil
-}
-
-func appendRetry(dst []byte, chunked bool, wait time.Duration) []byte {
-	if !chunked {
-		return codec.AppendRetry(dst, wait)
-	}
-	dst, mark := codec.BeginChunk(dst)
-	dst = codec.AppendRetry(dst, wait)
-	return codec.EndChunk(dst, mark)
 }

@@ -97,9 +97,7 @@ func (x *Exchange) finishReply(c *Call, status int, extra string) {
 		return
 	}
 	x.Out = appendEvent(x.Out, !x.plain(), c.reply.b)
-	if !x.plain() {
-		x.Out = codec.AppendLastChunk(x.Out)
-	}
+	x.Out = appendEnd(x.Out, !x.plain())
 }
 
 // prefersStream reports whether the client names streams before anything else

@@ -1,7 +1,5 @@
 package mcp
 
-import "github.com/rookery-server/rookery/codec"
-
 // resume takes up the stream that Last-Event-ID names: first what its client
 // missed, then what follows. A client of which something is lost is told so
 // with 404, after which it begins a new session (2025-11-25, session
@@ -68,9 +66,7 @@ func (s *Server) resumePost(x *Exchange, ref uint64, sess *Session, stream, afte
 	}
 	s.count.streamsResumed.Add(1)
 	if running == nil {
-		if !x.plain() {
-			x.Out = codec.AppendLastChunk(x.Out)
-		}
+		x.Out = appendEnd(x.Out, !x.plain())
 		return
 	}
 	running.cut = true // this connection has its place

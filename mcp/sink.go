@@ -1,7 +1,5 @@
 package mcp
 
-import "github.com/rookery-server/rookery/codec"
-
 // Worker is the goroutine a handler runs on, as far as a handler that waits
 // or streams needs it.
 type Worker interface {
@@ -107,24 +105,4 @@ func (k *sink) comeBack() {
 	if k.waiting--; k.waiting == 0 {
 		k.worker.Return()
 	}
-}
-
-// appendEvent appends msg as a server-sent event, as a chunk of its own where
-// the response is chunked. The event's name is written out: some clients look.
-func appendEvent(dst []byte, chunked bool, msg []byte) []byte {
-	if !chunked {
-		return codec.AppendEvent(dst, "", "message", msg)
-	}
-	dst, mark := codec.BeginChunk(dst)
-	dst = codec.AppendEvent(dst, "", "message", msg)
-	return codec.EndChunk(dst, mark)
-}
-
-func appendComment(dst []byte, chunked bool, comment string) []byte {
-	if !chunked {
-		return codec.AppendComment(dst, comment)
-	}
-	dst, mark := codec.BeginChunk(dst)
-	dst = codec.AppendComment(dst, comment)
-	return codec.EndChunk(dst, mark)
 }

@@ -167,12 +167,8 @@ func (s *Server) framing(st StreamID, ref uint64) (flags uint8, ok bool) {
 	delivery := s.delivery(ref)
 	delivery.Lock()
 	defer delivery.Unlock()
-	for _, h := range s.held.of(ref) {
-		if h.st == st {
-			return h.flags, true
-		}
-	}
-	return 0, false
+	h, ok := s.held.find(ref, onConnection(st))
+	return h.flags, ok
 }
 
 // AppendKeepAlive appends what keeps a held stream alive: that of the word on
@@ -206,9 +202,6 @@ func (s *Server) AppendGoodbye(dst []byte, st StreamID, word uint64) []byte {
 	if !ok {
 		return dst
 	}
-	dst = appendRetry(dst, flags&flagPlain == 0, goodbyeRetry)
-	if flags&flagPlain == 0 {
-		dst = append(dst, lastChunk...)
-	}
-	return dst
+	chunked := flags&flagPlain == 0
+	return appendEnd(appendRetry(dst, chunked, goodbyeRetry), chunked)
 }

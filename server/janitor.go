@@ -25,8 +25,6 @@ type janitor struct {
 // Times and amounts of the janitor.
 const (
 	janitorEvery = time.Second
-	// keepAliveDefault is that of loop.Options.KeepAlive.
-	keepAliveDefault = 25 * time.Second
 	// sweepMin is the least number of sessions looked at in one round; a round
 	// sees at least a sixtieth of the table, so every session is seen once a
 	// minute.
@@ -55,7 +53,7 @@ func (j *janitor) run() {
 	defer close(j.done)
 	tick := time.NewTicker(janitorEvery)
 	defer tick.Stop()
-	beat := time.NewTicker(j.s.keepAlive())
+	beat := time.NewTicker(j.s.opts.Loop.KeepAlive)
 	defer beat.Stop()
 	for {
 		select {
@@ -69,14 +67,6 @@ func (j *janitor) run() {
 			j.s.mcp.KeepCallsAlive()
 		}
 	}
-}
-
-// keepAlive returns how long a stream may be silent.
-func (s *Server) keepAlive() time.Duration {
-	if d := s.opts.Loop.KeepAlive; d > 0 {
-		return d
-	}
-	return keepAliveDefault
 }
 
 // sweep lets go of old events and ends sessions that are idle and have no open

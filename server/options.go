@@ -113,6 +113,7 @@ const (
 	sessionIdle     = 30 * time.Minute
 	drainTimeout    = 10 * time.Second
 	askTimeout      = 10 * time.Minute
+	keepAlive       = 25 * time.Second
 	stateKeyMin     = 32 // bytes: as many as the authenticator has
 
 	// loopsMax keeps the top bit of a handle clear: ids of connections and of
@@ -134,6 +135,7 @@ func (o *Options) fill() error {
 	setDuration(&o.SessionIdle, sessionIdle)
 	setDuration(&o.DrainTimeout, drainTimeout)
 	setDuration(&o.AskTimeout, askTimeout)
+	setDuration(&o.Loop.KeepAlive, keepAlive) // as loop has it: calls that stream are kept alive as often
 	if o.Name == "" {
 		o.Name = "rookery"
 	}
