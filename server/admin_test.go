@@ -124,11 +124,12 @@ func TestMetricsAreAccurate(t *testing.T) {
 		hostile := dial(t, s.HTTPAddr())
 		hostile.send("garbage\r\n\r\n")
 		hostile.rest()
+		// Before the broadcast: until the loop has seen b's end, b counts as a receiver.
+		eventually(t, "two are closed", func() bool { return s.Stats().Loop.Open == 2 })
 		if n, err := s.Broadcast("news", nil); n != 1 || err != nil {
 			t.Fatal(n, err)
 		}
 		a.line()
-		eventually(t, "two are closed", func() bool { return s.Stats().Loop.Open == 2 })
 
 		m := scrape(t, s)
 		for _, want := range []struct {
