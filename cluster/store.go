@@ -1,0 +1,144 @@
+package cluster
+
+// ID names a session in the whole cluster.
+type ID = [16]byte
+
+// Origin is the identity of an event: the incarnation of the peer that
+// published it and the publication's number there.
+type Origin = struct{ Peer, Seq uint64 }
+
+// Session is what a cluster knows of a session's record.
+type Session struct {
+	ID    ID
+	Epoch uint32 // the highest one's writer of State is right
+	Home  uint32 // number of the Link to the peer that holds the client; 0: this peer
+	State uint64 // protocol state, as the Store packs it
+}
+
+// Event is one event of a session's log.
+type Event struct {
+	Stream, Seq uint32
+	Origin      Origin
+	Msg         []byte
+}
+
+// Log is the event log of a session. The zero value is none.
+type Log struct {
+	Last   uint32    // last number drawn
+	Floors [2]uint32 // highest number lost, by kind of stream
+	Events []Event   // in order of Seq
+}
+
+// Snapshot is everything of a session that travels. What its slices refer to is
+// valid for as long as the call that got it lasts.
+type Snapshot struct {
+	Session
+	Client string   // name and version of the client
+	Topics []string // what it subscribed to
+	Log    Log
+}
+
+// Store is where the sessions of this process are, homes and copies alike: the
+// server's tables. Its methods are safe for concurrent use and do not block
+// beyond short locks. Refs are never 0; one whose session is gone is refused,
+// never another session's; the low 32 bits of a ref name no other session that
+// lives at the same time.
+//
+// A Store calls the Core back (Noted, Subscribed, Changed, Opened, Ended) under
+// its own locks; the Core takes only leaf locks there.
+type Store interface {
+	Find(id ID) (ref uint64, ok bool)
+	Load(ref uint64) (Session, bool)
+	// Range visits the sessions whose ref has low 32 bits of at least from, in
+	// the order of those bits, with no lock held, until f returns false.
+	Range(from uint32, f func(ref uint64, s Session) bool)
+	// Digest hashes what copies must have alike: ID, Epoch, State, subscriptions
+	// and the number of the latest event.
+	Digest(ref uint64) uint64
+
+	// Export calls f with a session's whole state, under the locks that changes
+	// of it take, so that what f sends to a Link stands between the changes
+	// before and those after. It reports whether the session exists.
+	Export(ref uint64, f func(*Snapshot)) bool
+	// Adopt adds a copy. The error says that there is no room.
+	Adopt(s *Snapshot) (ref uint64, err error)
+	// Replace makes of the session ref the copy that s describes, whatever it
+	// was before. If this peer was its home, streams end and calls are
+	// cancelled before anything else is written to its client. It returns the
+	// events that the log had and s has not.
+	Replace(ref uint64, s *Snapshot) (extra []Event, ok bool)
+	// Write stores State of a copy, Subscribe one change of its subscriptions,
+	// Append one event of its log.
+	Write(ref uint64, state uint64)
+	Subscribe(ref uint64, topic string, on bool)
+	Append(ref uint64, e *Event)
+	// Remove forgets a copy.
+	Remove(ref uint64)
+	// End ends a session whose home this peer is, as its client's wish would.
+	End(ref uint64)
+
+	// Promote makes a copy's home of this peer. With unclean the former home is
+	// lost with what it had not sent: the log's numbers begin a new range.
+	Promote(ref uint64, epoch uint32, unclean bool) bool
+	// HandOver calls f with the state of a session that rests, under its locks,
+	// and makes it a copy whose home is the link. conn is the connection of that
+	// peer which holds its stream, 0 for none, or one that is not that peer's:
+	// such a stream ends. It reports false if calls are in flight.
+	HandOver(ref uint64, home, epoch uint32, f func(s *Snapshot, conn uint64, framing uint8)) bool
+	// Attach makes a connection of this process the open stream of a session
+	// that was handed over to it.
+	Attach(ref uint64, conn uint64, framing uint8) bool
+	// Merge adds events that another former home or copy had to the log of a
+	// session at home here, each once, and sends what the client lacks.
+	Merge(ref uint64, events []Event)
+
+	// Spread begins a publication to the sessions at home here and to streams
+	// without a session. With again, logs are searched for the event first.
+	Spread(payload []byte, origin Origin, again bool) (Walk, error)
+	// SpreadTo does the same for one session.
+	SpreadTo(ref uint64, payload []byte, origin Origin, again bool) error
+
+	// Serve serves a request for a session that is at home here. It came to a
+	// connection of another peer, to which output goes through Core.Reply, or,
+	// with from 0, to one of this process, where it waits since Route. msg is
+	// valid until it returns.
+	Serve(from uint32, conn uint64, msg []byte)
+	// ClientGone says that a connection of another peer has closed.
+	ClientGone(from uint32, conn uint64)
+	// Deliver writes bytes to a connection of this process.
+	Deliver(conn uint64, flags ReplyFlags, p []byte)
+	// Refuse answers the request that Route took.
+	Refuse(conn uint64, why Refusal)
+	// PeerGone says that a peer will not be heard of again: its connections are
+	// gone, and what waits for it here ends.
+	PeerGone(link uint32)
+}
+
+// Walk is a publication on its way through the sessions of this process.
+type Walk interface {
+	// Step visits about max sessions and reports whether all were.
+	Step(max int) (done bool)
+	// Delivered returns to how many clients it went or for how many it is kept.
+	Delivered() int
+}
+
+// ReplyFlags say what follows bytes of a response.
+type ReplyFlags uint8
+
+// The flags of Core.Reply.
+const (
+	ReplyLast  ReplyFlags = 1 << iota // the response is complete: the connection goes on to its next request
+	ReplyClose                        // the connection ends behind these bytes
+	ReplyHold                         // the response is a stream that stays open
+)
+
+// Refusal says why a request could not be brought to its session.
+type Refusal uint8
+
+// The refusals.
+const (
+	RefusedUnknown     Refusal = iota + 1 // there is no such session: 404
+	RefusedUnavailable                    // it may be where nobody can ask: 503, Retry-After
+	RefusedBusy                           // queues are full: 503, Retry-After
+	RefusedLost                           // its peer was lost with the request: 502
+)
