@@ -1,0 +1,136 @@
+package batch
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+)
+
+// Need returns how many bytes have to be in p before Receive can take the next
+// frame from it; p starts with a frame. It is never more than a header and the
+// longest message, and a bare header's size as long as that is not there or is
+// wrong, which Receive then says.
+func (l *Link) Need(p []byte) int {
+	var h header
+	if len(p) < headerSize || h.parse(p, l.rawMax()) != nil {
+		return headerSize
+	}
+	return headerSize + h.length
+}
+
+func (l *Link) rawMax() int { return max(l.o.MessageMax, l.o.FrameMax) + prefixMax }
+
+// Receive takes whole frames from p and calls f for each message that is new,
+// in the order of its lane. It returns how many bytes it has taken; the caller
+// keeps the rest and comes again with more.
+//
+// A message counts as processed, and is acknowledged, when f has returned nil;
+// msg is valid until then. f may call any method of l but Receive, Connect and
+// Disconnect. An error, of f or of the protocol, ends the connection: what was
+// not processed comes again on the next one.
+func (l *Link) Receive(p []byte, f func(lane Lane, msg []byte) error) (n int, err error) {
+	if !l.connected {
+		return 0, ErrNotConnected
+	}
+	for len(p)-n >= headerSize {
+		size, err := l.frame(p[n:], f)
+		if err != nil {
+			l.connected = false
+			if errors.Is(err, ErrChecksum) {
+				l.checksums++
+			}
+			return n, err
+		}
+		if size == 0 {
+			break
+		}
+		n += size
+	}
+	return n, nil
+}
+
+// frame takes the frame at the start of p, 0 bytes if it is not whole.
+func (l *Link) frame(p []byte, f func(Lane, []byte) error) (int, error) {
+	var h header
+	if err := h.parse(p, l.rawMax()); err != nil {
+		return 0, err
+	}
+	if h.epoch != l.epochIn {
+		return 0, ErrEpoch
+	}
+	size := headerSize + h.length
+	if len(p) < size {
+		return 0, nil
+	}
+	body := p[headerSize:size]
+	if crc32.Checksum(body, castagnoli) != h.checksum {
+		return 0, fmt.Errorf("%w (payload)", ErrChecksum)
+	}
+	if h.grants {
+		if err := l.heed(body[:grantsSize]); err != nil {
+			return 0, err
+		}
+		body = body[grantsSize:]
+	}
+	if h.count == 0 {
+		return size, nil
+	}
+	if h.first > l.in[h.lane].seq+1 {
+		return 0, fmt.Errorf("%w: %d to %d on the %s lane", ErrSequence, l.in[h.lane].seq+1, h.first-1, h.lane)
+	}
+	raw, err := l.unpack(&h, body)
+	if err != nil {
+		return 0, err
+	}
+	s := &l.stats[h.lane]
+	s.ReceivedFrames++
+	s.ReceivedRaw += uint64(len(raw))
+	s.ReceivedWire += uint64(len(body))
+	return size, l.deliver(&h, raw, f)
+}
+
+// deliver hands the new messages among raw to f.
+func (l *Link) deliver(h *header, raw []byte, f func(Lane, []byte) error) error {
+	in := &l.in[h.lane]
+	s := &l.stats[h.lane]
+	for seq := h.first; seq < h.first+uint64(h.count); seq++ {
+		msg, size := cut(raw)
+		if size == 0 || len(msg) > l.o.MessageMax {
+			return fmt.Errorf("%w: message %d of the %s lane", ErrFrame, seq, h.lane)
+		}
+		raw = raw[size:]
+		if seq <= in.seq {
+			s.Duplicates++
+			continue
+		}
+		if in.off >= l.granted[h.lane] {
+			return fmt.Errorf("%w on the %s lane", ErrCredit, h.lane)
+		}
+		if err := f(h.lane, msg); err != nil {
+			return err
+		}
+		in.seq++
+		in.off += uint64(size)
+		s.Received++
+	}
+	if len(raw) > 0 {
+		return fmt.Errorf("%w: %d bytes behind the last message", ErrFrame, len(raw))
+	}
+	return nil
+}
+
+// heed takes what the peer acknowledges and grants. Older grants than those
+// known are no error: a frame may have been on its way when a connection ended.
+func (l *Link) heed(p []byte) error {
+	var g grants
+	g.parse(p)
+	for lane := range Lanes {
+		q := &l.out[lane]
+		if g.ack[lane] > q.sentMax {
+			return fmt.Errorf("%w: %d of %d on the %s lane", ErrAck, g.ack[lane], q.sentMax, Lane(lane))
+		}
+		q.ack(g.ack[lane])
+		l.credit[lane] = max(l.credit[lane], g.credit[lane])
+	}
+	return nil
+}
