@@ -33,4 +33,8 @@
 // Within a shard an open-addressing table has groups of eight slots with a tag
 // byte each (as in Swiss tables), compared eight at a time within one word.
 // Writers take the lock of the shard. Readers load words atomically.
+//
+// The package also says where keys belong in a cluster: PartitionOf divides
+// them into Partitions, and Rank orders the members of a cluster for each by
+// rendezvous hashing.
 package shard
