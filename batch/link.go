@@ -19,7 +19,7 @@ type Link struct {
 	granted   [Lanes]uint64
 	told      grants // as they went out last
 	mustTell  bool
-	press     compressor
+	scratch   []byte // decompressed messages
 	stats     [Lanes]LaneStats
 	pure      uint64
 	connects  uint64

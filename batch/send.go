@@ -115,7 +115,7 @@ func (l *Link) pureFrame(dst []byte, g *grants) []byte {
 // for size bytes of messages.
 func (l *Link) open(dst []byte, h *header, g *grants, size int) []byte {
 	base := len(dst)
-	dst = slices.Grow(dst, headerSize+grantsSize+l.press.bound(size))
+	dst = slices.Grow(dst, headerSize+grantsSize+encodeBound(size))
 	if !h.grants {
 		return dst[:base+headerSize]
 	}
