@@ -44,6 +44,11 @@ func (g *native) listen(addr string, p Protocol) (net.Addr, error) {
 	if err != nil {
 		return nil, err
 	}
+	return g.adopt(ln, p)
+}
+
+// adopt serves ln, which is the group's from here on.
+func (g *native) adopt(ln *listener, p Protocol) (net.Addr, error) {
 	ln.proto = p
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -138,7 +143,7 @@ func (l *eloop) watchListeners() {
 }
 
 func (l *eloop) acceptEvents() uint32 {
-	if l.acceptOff {
+	if l.acceptOff || l.paced {
 		return 0
 	}
 	return unix.EPOLLIN
@@ -148,7 +153,7 @@ func (l *eloop) acceptEvents() uint32 {
 func (l *eloop) accept(n int) {
 	ln := (*l.g.listeners.Load())[n]
 	for range acceptBatch {
-		if ln.closed || l.acceptOff {
+		if ln.closed || l.acceptOff || l.leaveToOthers() {
 			return
 		}
 		if l.g.open.Load() >= l.g.connsMax {
@@ -166,6 +171,7 @@ func (l *eloop) accept(n int) {
 				l.acceptPause("only reserved descriptors are left")
 			}
 		case syscall.EAGAIN:
+			l.grace = 0
 			return
 		case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM:
 			l.g.refused.Add(1)
@@ -182,6 +188,7 @@ func (l *eloop) accept(n int) {
 func (l *eloop) acceptPause(why string) {
 	l.acceptOff = true
 	l.g.acceptOff.Store(true)
+	l.g.o.Pacer.Accepting(false)
 	l.n.acceptOff.Add(1)
 	l.g.o.Logger.Warn("accepting is paused; raise the limit of open files or ConnsMax, or add processes",
 		"cause", why, "open", l.g.open.Load())
@@ -194,6 +201,7 @@ func (l *eloop) acceptAgain() {
 	}
 	l.acceptOff = false
 	l.g.acceptOff.Store(false)
+	l.g.o.Pacer.Accepting(true)
 	l.rewatch()
 }
 
@@ -219,7 +227,7 @@ func (l *eloop) rewatch() {
 
 // deal gives a new connection to the loop with the fewest.
 func (l *eloop) deal(c accepted) {
-	l.g.open.Add(1)
+	l.g.count(1)
 	to := l
 	for _, other := range l.g.loops {
 		if other.open.Load() < to.open.Load() {
@@ -275,6 +283,6 @@ func (l *eloop) dismiss(c accepted, i int) {
 	unix.Close(int(c.fd))
 	l.g.refused.Add(1)
 	l.open.Add(-1)
-	l.g.open.Add(-1)
+	l.g.count(-1)
 	l.g.checkEmpty()
 }

@@ -28,7 +28,7 @@ func (l *eloop) teardown(i int, s *slot, r Reason) {
 	}
 	l.n.closed[r].Add(1)
 	l.open.Add(-1)
-	l.g.open.Add(-1)
+	l.g.count(-1)
 	defer l.g.checkEmpty()
 	defer l.unuse(i, s)
 	l.g.protocol(s).Closed(c.h, word, r)
@@ -88,6 +88,7 @@ func (l *eloop) closeListeners() {
 	if l.id != 0 {
 		return
 	}
+	l.g.o.Pacer.Accepting(false)
 	for _, ln := range *l.g.listeners.Load() {
 		if !ln.closed {
 			ln.closed = true

@@ -40,6 +40,8 @@ type eloop struct {
 		budget []Handle // paused for the byte budget
 	}
 	acceptOff bool
+	paced     bool // loop 0: connections that wait are left to other processes
+	grace     int  // loop 0: connections to take before the pacer is asked again
 	draining  bool
 
 	table   attachTable
@@ -186,6 +188,9 @@ func (l *eloop) special(tag int) {
 	case tagTimer:
 		counter(l.ep.timer)
 		l.onTick()
+	case tagPace:
+		counter(l.ep.pace)
+		l.paceOver()
 	default:
 		l.accept(tag - tagListener)
 	}

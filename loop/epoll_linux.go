@@ -14,6 +14,7 @@ import (
 // when something in it is ready.
 type epoll struct {
 	set, wake, timer int
+	pace             int           // timerfd, loop 0 of a group with a Pacer; else -1
 	lead             time.Duration // from opening to the first tick
 }
 
@@ -22,11 +23,12 @@ type epoll struct {
 const (
 	tagWake = iota
 	tagTimer
+	tagPace
 	tagListener
 )
 
 func openEpoll(tick time.Duration) (e epoll, err error) {
-	e = epoll{set: -1, wake: -1, timer: -1}
+	e = epoll{set: -1, wake: -1, timer: -1, pace: -1}
 	defer func() {
 		if err != nil {
 			e.close()
@@ -67,7 +69,7 @@ func startTimer(fd int, tick time.Duration) (lead time.Duration, err error) {
 }
 
 func (e *epoll) close() {
-	for _, fd := range []int{e.set, e.wake, e.timer} {
+	for _, fd := range []int{e.set, e.wake, e.timer, e.pace} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}

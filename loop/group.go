@@ -3,6 +3,7 @@ package loop
 import (
 	"context"
 	"net"
+	"os"
 )
 
 // A Group is a set of listeners, the loops that serve them and their
@@ -19,6 +20,7 @@ type Group struct {
 type groupBackend interface {
 	backend
 	listen(addr string, p Protocol) (net.Addr, error)
+	listenFile(f *os.File, p Protocol) (net.Addr, error)
 	start() error
 	shutdown(ctx context.Context) error
 	kill()
@@ -47,6 +49,13 @@ func New(o Options) (*Group, error) {
 // Listen binds addr ("host:port", ":port", "unix:/path") and serves its
 // connections with p once the group is started. It returns the bound address.
 func (g *Group) Listen(addr string, p Protocol) (net.Addr, error) { return g.impl.listen(addr, p) }
+
+// ListenFile is Listen on a socket that was bound before, by [Bind] here or in
+// the process that f is inherited from. Several processes may serve one socket:
+// each takes connections when it can, and the kernel keeps for the others what
+// one that has paused or ended does not take. The group duplicates f, which
+// remains the caller's; a unix socket's path is not removed.
+func (g *Group) ListenFile(f *os.File, p Protocol) (net.Addr, error) { return g.impl.listenFile(f, p) }
 
 // Start runs the loops.
 func (g *Group) Start() error { return g.impl.start() }

@@ -68,6 +68,12 @@ func newNative(o *Options) (groupBackend, error) {
 		}
 		g.loops = append(g.loops, l)
 	}
+	if err := g.loops[0].ep.openPace(o.Pacer); err != nil {
+		for _, l := range g.loops {
+			l.ep.close()
+		}
+		return nil, err
+	}
 	return g, nil
 }
 
@@ -107,6 +113,7 @@ func (g *native) start() error {
 			return err
 		}
 	}
+	g.o.Pacer.Accepting(true)
 	return nil
 }
 

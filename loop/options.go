@@ -41,6 +41,9 @@ type Options struct {
 	// ReserveFDs descriptors are left for the rest of the process (admin
 	// listener, peers, files). Default: 64.
 	ReserveFDs int
+	// Pacer spreads connections over processes that accept from the same
+	// sockets. Default: none, the group takes all it can.
+	Pacer Pacer
 	// Backlog of listeners. Default: net.core.somaxconn.
 	Backlog int
 
@@ -118,6 +121,9 @@ func (o *Options) fill() error {
 	dur(&o.KeepAlive, 25*time.Second)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.Pacer == nil {
+		o.Pacer = noPacer{}
 	}
 	return o.check()
 }

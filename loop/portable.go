@@ -88,12 +88,17 @@ func newPortable(o *Options) (groupBackend, error) {
 
 // listen binds addr. Before start the kernel keeps what arrives in the backlog.
 func (b *portable) listen(addr string, p Protocol) (net.Addr, error) {
+	return b.adopt(p, func() (net.Listener, error) { return listenNet(addr) })
+}
+
+// adopt serves what open returns.
+func (b *portable) adopt(p Protocol, open func() (net.Listener, error)) (net.Addr, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.stopped {
 		return nil, ErrStopped
 	}
-	l, err := listenNet(addr)
+	l, err := open()
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +119,7 @@ func (b *portable) start() error {
 	}
 	if b.started.IsZero() {
 		b.started = time.Now()
+		b.o.Pacer.Accepting(true)
 		for _, l := range b.listeners {
 			b.conns.Add(1)
 			go b.accept(l)
@@ -154,6 +160,7 @@ func (b *portable) stop() {
 	}
 	b.stopped = true
 	close(b.quit)
+	b.o.Pacer.Accepting(false)
 	for _, l := range b.listeners {
 		_ = l.Close()
 	}
@@ -194,6 +201,10 @@ func (b *portable) accept(l portListener) {
 			off = b.acceptPause(l, off, errConnsMax)
 			continue
 		}
+		if off {
+			b.o.Pacer.Accepting(true) // as far as we know
+		}
+		b.leaveToOthers()
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
@@ -217,6 +228,7 @@ var errConnsMax = errors.New("limit of connections reached")
 // descriptors come free elsewhere too. A pause counts once, however often it is
 // tried in vain to end it.
 func (b *portable) acceptPause(l portListener, off bool, cause error) bool {
+	b.o.Pacer.Accepting(false)
 	if !off {
 		b.n.acceptOff.Add(1)
 		b.o.Logger.Warn("accepting is paused; raise the limit of open files or ConnsMax, or add processes",
@@ -249,7 +261,7 @@ func (b *portable) admit(nc net.Conn, p Protocol) {
 	}
 	c.h = makeHandle(0, index, b.gens[index])
 	b.slots[index] = c
-	b.open.Add(1)
+	b.count(1)
 	b.conns.Add(1)
 	go c.serve()
 }
@@ -275,7 +287,7 @@ func (b *portable) forget(c *portConn, r Reason) {
 	b.slots[c.h.index()] = nil
 	b.free = append(b.free, c.h.index())
 	b.mu.Unlock()
-	b.open.Add(-1)
+	b.count(-1)
 	b.n.closed[r].Add(1)
 	select {
 	case b.room <- struct{}{}:

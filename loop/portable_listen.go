@@ -72,3 +72,34 @@ func outOfDescriptors(err error) bool {
 	}
 	return false
 }
+
+func (b *portable) listenFile(f *os.File, p Protocol) (net.Addr, error) {
+	return b.adopt(p, func() (net.Listener, error) {
+		l, err := net.FileListener(f)
+		if err != nil {
+			return nil, fmt.Errorf("loop: listen on inherited %s: %w", f.Name(), err)
+		}
+		return l, nil
+	})
+}
+
+// leaveToOthers waits, at most PaceMax, if the pacer says so. Whoever waits in
+// Accept already takes one more connection whatever the pacer would say.
+func (b *portable) leaveToOthers() {
+	d := min(b.o.Pacer.Wait(), PaceMax)
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-b.quit:
+	case <-t.C:
+	}
+}
+
+// count notes that n more connections are open.
+func (b *portable) count(n int) {
+	b.open.Add(int64(n))
+	b.o.Pacer.Add(n)
+}
