@@ -24,9 +24,20 @@ func (s *idSource) next() (id ID) {
 	return id
 }
 
+// newIDTries is how often Create asks Options.NewID for one id.
+const newIDTries = 16
+
 // takeAndDraw takes a free slot and draws an id for it; it reports whether there
 // was a slot.
 func (t *Table) takeAndDraw() (index uint32, id ID, ok bool) {
+	if t.newID != nil {
+		if t.live.Load() >= t.max {
+			return 0, ID{}, false // drawing may be some work
+		}
+		id = t.drawAgain(0) // before a slot is taken: it may panic
+		index, ok = t.take()
+		return index, id, ok
+	}
 	t.alloc.mu.Lock()
 	defer t.alloc.mu.Unlock()
 	if index, ok = t.takeLocked(); ok {
@@ -63,7 +74,17 @@ func (t *Table) takeLocked() (index uint32, ok bool) {
 	return index, true
 }
 
-// draw returns another id, for the case that the first one was taken.
+// drawAgain returns an id that is not zero, after so many that were in use.
+func (t *Table) drawAgain(tries int) ID {
+	for ; t.newID != nil && tries < newIDTries; tries++ {
+		if id := t.newID(); id != (ID{}) {
+			return id
+		}
+	}
+	return t.draw()
+}
+
+// draw returns an id from crypto/rand.
 func (t *Table) draw() ID {
 	t.alloc.mu.Lock()
 	defer t.alloc.mu.Unlock()

@@ -20,9 +20,13 @@ type body struct {
 	prev  uint32               // guarded by bodies.mu; towards older ones
 	next  uint32               // guarded by bodies.mu; while the slot is free, the next free one
 
+	chain  uint32 // guarded by bodies.mu; the next one of its bucket in the index of origins
+
 	// state = references<<refShift | why it was evicted. References above 2^30
 	// would overflow; budgetMax buys half as many.
 	state atomic.Uint32
+
+	origin Origin // immutable while state is not 0
 }
 
 const (
@@ -34,9 +38,12 @@ const (
 
 	bodyBytes = int64(unsafe.Sizeof(body{}))
 
+	// bucketBytes is what the index of origins takes for a body.
+	bucketBytes = int64(unsafe.Sizeof(uint32(0)))
+
 	// bodiesChunk slots and the word that Go's allocator puts before objects
 	// with pointers fill a size class of 8 KiB; one more would take the next.
-	bodiesChunk = 255
+	bodiesChunk = 170
 
 	budgetMax = 8 << 30
 )
@@ -47,11 +54,13 @@ type bodies struct {
 	sizeMax int              // immutable; longest body kept, less than 0 for none
 	age     uint32           // immutable; seconds
 	budget  int64            // immutable
+	peer    uint64           // immutable; of the origins made here
 	now     func() time.Time // immutable
 	start   time.Time        // immutable
 
 	chunks   atomic.Pointer[[]*[bodiesChunk]body] // replaced under mu
 	tooLarge atomic.Uint64
+	origins  atomic.Uint64 // made so far
 
 	// used is what the budget is compared to: for each body not evicted its
 	// cost, and entryBytes for each reference.
@@ -67,11 +76,13 @@ type bodies struct {
 	held        int64  // guarded by mu; slots not free
 	live        int64  // guarded by mu; bodies not evicted
 	liveBytes   int64  // guarded by mu; sum of their costs
+
+	heads slab[uint32] // guarded by mu; index of origins, see origin.go
 }
 
-// cost returns what a body of size bytes takes, its slot included: allocations
-// up to 256 bytes come in steps of 16, above that it is up to an eighth more.
-func cost(size uint32) int64 { return bodyBytes + (int64(size)+15)&^15 }
+// cost returns what a body of size bytes takes, its slot and its place in the
+// index included: allocations up to 256 bytes come in steps of 16, above that it is up to an eighth more.
+func cost(size uint32) int64 { return bodyBytes + bucketBytes + (int64(size)+15)&^15 }
 
 // seconds returns the time since the store was made, in whole seconds.
 func (b *bodies) seconds() uint32 {
@@ -94,17 +105,20 @@ func (b *bodies) keep(msg []byte) uint32 {
 	}
 	data := make([]byte, len(msg))
 	copy(data, msg)
-	n := b.link(data)
-	b.used.Add(cost(uint32(len(data))) + entryBytes)
+	n := b.link(data, b.newOrigin())
 	b.enforce()
 	return n
 }
 
-// link takes a slot for data and makes it the newest.
-func (b *bodies) link(data []byte) uint32 {
+// link makes data the newest body, with one reference.
+func (b *bodies) link(data []byte, o Origin) uint32 {
 	now := b.seconds()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.linkLocked(data, o, now)
+}
+
+func (b *bodies) linkLocked(data []byte, o Origin, now uint32) uint32 {
 	n := b.free
 	if n != 0 {
 		b.free = b.at(n).next
@@ -117,7 +131,7 @@ func (b *bodies) link(data []byte) uint32 {
 		n = b.fresh
 	}
 	s := b.at(n)
-	s.size, s.stamp, s.prev, s.next = uint32(len(data)), now, b.last, 0
+	s.size, s.stamp, s.prev, s.next, s.origin = uint32(len(data)), now, b.last, 0, o
 	s.data.Store(unsafe.SliceData(data))
 	s.state.Store(refOne)
 	if b.last != 0 {
@@ -129,6 +143,8 @@ func (b *bodies) link(data []byte) uint32 {
 	b.held++
 	b.live++
 	b.liveBytes += cost(s.size)
+	b.used.Add(cost(s.size) + entryBytes)
+	b.indexLocked(n, s)
 	return n
 }
 
@@ -168,7 +184,7 @@ func (b *bodies) release(n uint32) {
 	b.held--
 }
 
-// unlinkLocked takes a body out of the list and its bytes away.
+// unlinkLocked takes a body out of the list and the index and its bytes away.
 func (b *bodies) unlinkLocked(n uint32, s *body) {
 	if s.prev != 0 {
 		b.at(s.prev).next = s.next
@@ -180,6 +196,7 @@ func (b *bodies) unlinkLocked(n uint32, s *body) {
 	} else {
 		b.last = s.prev
 	}
+	b.unindexLocked(n, s)
 	s.data.Store(nil)
 	b.live--
 	b.liveBytes -= cost(s.size)
@@ -221,7 +238,7 @@ func (b *bodies) evictAged() {
 	defer b.mu.Unlock()
 	if b.held == 0 && b.fresh != 0 {
 		b.chunks.Store(new([]*[bodiesChunk]body))
-		b.free, b.fresh = 0, 0
+		b.free, b.fresh, b.heads = 0, 0, slab[uint32]{}
 	}
 }
 
@@ -258,5 +275,6 @@ func (b *bodies) stats() (live, memory int64) {
 	defer b.mu.Unlock()
 	chunks := *b.chunks.Load()
 	slots := int64(len(chunks)) * bodiesChunk
-	return b.live, b.liveBytes + (slots-b.live)*bodyBytes + int64(cap(chunks))*int64(unsafe.Sizeof(chunks[0]))
+	memory = b.liveBytes - b.live*bucketBytes + b.heads.memory()
+	return b.live, memory + (slots-b.live)*bodyBytes + int64(cap(chunks))*int64(unsafe.Sizeof(chunks[0]))
 }

@@ -14,7 +14,7 @@ import (
 // mixture of two records shows.
 func stamp(r *Record, n uint64) {
 	r.Stream = n
-	r.Client, r.Topics, r.Log = uint32(n), uint32(n), uint32(n)
+	r.Client, r.Topics, r.Log, r.Epoch, r.Home = uint32(n), uint32(n), uint32(n), uint32(n), uint32(n)
 	r.Caps, r.Gets = uint16(n), uint16(n)
 	r.Protocol, r.State, r.LogLevel, r.Kind = uint8(n), uint8(n), uint8(n), uint8(n)
 }

@@ -54,6 +54,7 @@ const (
 	byBytes
 	byAge
 	byBudget
+	byOther // lost by the store that this log is a copy of
 	reasons
 )
 
@@ -80,7 +81,9 @@ type eventShard struct {
 	events    int64           // entries in use
 	removed   [reasons]uint64 // events, by reason
 	cursor    uint32          // log at which trimSome goes on
-	scratch   []replayed      // of since
+	scratch   []replayed      // of since and each
+
+	duplicates uint64 // calls of appendAt that found the event
 
 	// free lists dead logs, used again in the order in which they died and only
 	// beyond logsResting: with 255 generations a number comes back after 16,000
@@ -94,8 +97,8 @@ type eventShard struct {
 
 // replayed is what since has found, before it is sure that it found everything.
 type replayed struct {
-	seq uint32
-	msg []byte
+	seq, stream, body uint32
+	msg               []byte
 }
 
 // replayedMax is how much of it a shard keeps for the next call.
@@ -164,39 +167,43 @@ func (l *eventLog) draw() uint32 {
 	return l.seq
 }
 
-// append adds an event, or notes that it is lost: body 0, or one that was
-// evicted meanwhile.
-func (s *eventShard) append(l *eventLog, stream, seq, number uint32) {
+// put adds an event behind entry prev, or notes that it is lost: body 0, or one
+// that was evicted meanwhile. REQUIRES: that is where seq belongs, and seq is
+// above the floor.
+func (s *eventShard) put(l *eventLog, prev, stream, seq, number uint32) (added bool) {
 	why := byBytes
 	if number != 0 {
 		evicted := s.bodies.refer(number)
 		if evicted == 0 {
-			s.link(l, entry{body: number, seq: seq, stream: stream})
+			s.link(l, prev, entry{body: number, seq: seq, stream: stream})
 			s.limit(l)
-			return
+			return true
 		}
 		why = reasonOf(evicted)
 		s.removed[why]++
 	}
 	l.floor[stream>>streamKindShift] = seq
 	s.cut(l, [streamKinds]reason{why, why})
+	return false
 }
 
-// link makes e the last entry of l.
-func (s *eventShard) link(l *eventLog, e entry) {
+// link makes e an entry of l, behind entry prev or, if that is 0, the first.
+func (s *eventShard) link(l *eventLog, prev uint32, e entry) {
 	n := s.freeEntry
 	if n != 0 {
 		s.freeEntry = s.entries.at(n - 1).next
 	} else {
 		n = s.entries.add() + 1
 	}
-	*s.entries.at(n - 1) = e
-	if l.last != 0 {
-		s.entries.at(l.last - 1).next = n
-	} else {
-		l.first = n
+	to := &l.first
+	if prev != 0 {
+		to = &s.entries.at(prev - 1).next
 	}
-	l.last = n
+	e.next, *to = *to, n
+	*s.entries.at(n - 1) = e
+	if e.next == 0 {
+		l.last = n
+	}
 	l.count++
 	l.bytes += s.bodies.at(e.body).size
 	s.events++
@@ -314,12 +321,7 @@ func (s *eventShard) since(l *eventLog, stream, after uint32, f func(seq uint32,
 		return false
 	}
 	found := s.scratch[:0]
-	defer func() {
-		clear(found)
-		if s.scratch = found[:0]; cap(found) > replayedMax {
-			s.scratch = nil
-		}
-	}()
+	defer func() { s.done(found) }()
 	for n := l.first; n != 0; {
 		e := s.entries.at(n - 1)
 		if n = e.next; e.stream != stream || e.seq <= after {
@@ -329,12 +331,20 @@ func (s *eventShard) since(l *eventLog, stream, after uint32, f func(seq uint32,
 		if !ok {
 			return false // evicted since clean
 		}
-		found = append(found, replayed{e.seq, msg})
+		found = append(found, replayed{seq: e.seq, msg: msg})
 	}
 	for i := range found {
 		f(found[i].seq, found[i].msg)
 	}
 	return true
+}
+
+// done keeps the room of found for the next call of since or each.
+func (s *eventShard) done(found []replayed) {
+	clear(found)
+	if s.scratch = found[:0]; cap(found) > replayedMax {
+		s.scratch = nil
+	}
 }
 
 // sweep cleans up to n logs from index first and returns how many events it

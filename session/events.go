@@ -37,6 +37,12 @@ type EventsOptions struct {
 	// and references to them; 0 means EventsBudgetDefault.
 	Budget int64
 
+	// Peer is this store's part of the identities it gives to messages, see
+	// Origin: of all stores that exchange messages, now or earlier, no two have
+	// the same, so that it is best drawn at random. A store that exchanges none
+	// needs no Peer.
+	Peer uint64
+
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -52,7 +58,12 @@ type EventsStats struct {
 	// because a later one of its kind was lost counts with that.
 	EvictedCount, EvictedBytes, EvictedAge, EvictedBudget uint64
 
-	TooLarge uint64 // calls of Keep that were refused
+	// EvictedElsewhere counts events removed by SetFloors: the store that the
+	// log is a copy of had let them go.
+	EvictedElsewhere uint64
+
+	Duplicates uint64 // calls of AppendAt with an event that the log had
+	TooLarge   uint64 // calls of Keep and KeepAs that were refused
 }
 
 // Events keeps what was sent to sessions, so that a client that comes back gets
@@ -100,7 +111,7 @@ func NewEvents(o EventsOptions) *Events {
 	if b.now = o.Now; b.now == nil {
 		b.now = time.Now
 	}
-	b.start = b.now()
+	b.start, b.peer = b.now(), o.Peer
 	b.chunks.Store(new([]*[bodiesChunk]body))
 	for i := range e.shards {
 		e.shards[i].bodies, e.shards[i].count, e.shards[i].bytes = b, uint32(count), uint32(bytes)
@@ -116,12 +127,12 @@ func orDefault[T int | int64 | time.Duration](v, d, most T) T {
 	return min(v, most)
 }
 
-// Keep copies msg and returns its number; the caller holds one reference, which
+// Keep copies msg, gives it a new identity, and returns its number; the caller holds one reference, which
 // it gives back with Release. The number is 0 when msg is not kept: it is longer
 // than Options.Bytes, or nothing is kept.
 func (e *Events) Keep(msg []byte) (body uint32) { return e.bodies.keep(msg) }
 
-// Release gives back the reference that Keep returned; 0 is allowed. The number
+// Release gives back the reference that Keep or KeepAs returned; 0 is allowed. The number
 // means nothing afterwards.
 func (e *Events) Release(body uint32) {
 	if body != 0 {
@@ -162,7 +173,7 @@ func (e *Events) Append(log, stream, body uint32) (newLog, seq uint32) {
 	s, l, log := e.lockOpen(log)
 	if l != nil {
 		if seq = l.draw(); seq != 0 {
-			s.append(l, stream, seq, body)
+			s.put(l, l.last, stream, seq, body)
 		}
 	}
 	if e.bodies.condemned.Load() > 0 {
@@ -274,4 +285,6 @@ func (s *eventShard) addTo(st *EventsStats) {
 	st.EvictedBytes += s.removed[byBytes]
 	st.EvictedAge += s.removed[byAge]
 	st.EvictedBudget += s.removed[byBudget]
+	st.EvictedElsewhere += s.removed[byOther]
+	st.Duplicates += s.duplicates
 }

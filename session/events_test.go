@@ -50,7 +50,7 @@ func TestEventSizes(t *testing.T) {
 	}{
 		{"entry", unsafe.Sizeof(entry{}), 16},
 		{"eventLog", unsafe.Sizeof(eventLog{}), 32},
-		{"body", unsafe.Sizeof(body{}), 32},
+		{"body", unsafe.Sizeof(body{}), 48},
 		{"chunk of bodies and its header", 8 + unsafe.Sizeof([bodiesChunk]body{}), 8168},
 	} {
 		if c.got != c.want {
@@ -158,8 +158,15 @@ func TestLogsRunOut(t *testing.T) {
 	if log, seq := e.Draw(0); log != 0 || seq != 0 {
 		t.Errorf("Draw = %x, %d", log, seq)
 	}
-	if log := e.Import(LogSnapshot{Last: 1}); log != 0 {
-		t.Errorf("Import = %x", log)
+	body := e.Keep([]byte("x"))
+	if log, added := e.AppendAt(0, get, 7, body); log != 0 || added {
+		t.Errorf("AppendAt = %x, %v", log, added)
+	}
+	if log, last := e.NextEpoch(0); log != 0 || last != 0 {
+		t.Errorf("NextEpoch = %x, %d", log, last)
+	}
+	if lift, floors := e.Lift(0, 7), e.SetFloors(0, [2]uint32{7, 7}); lift != 0 || floors != 0 {
+		t.Errorf("Lift = %x, SetFloors = %x", lift, floors)
 	}
 	e.Drop(first) // a full shard uses dead logs without a rest
 	e.turn.Store(first%logShards - 1)

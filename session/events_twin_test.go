@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -19,10 +20,14 @@ type eventsTwin struct {
 	bodies []*twinBody // oldest first; evicted ones are out
 	logs   map[uint32]*twinLog
 	lost   [reasons]uint64
+
+	duplicates int
 }
 
 type twinBody struct {
 	msg     string
+	origin  Origin
+	held    int // references of the machine's own
 	stamp   uint32
 	refs    int
 	evicted bool
@@ -93,6 +98,21 @@ func (w *eventsTwin) cut(l *twinLog, why [streamKinds]reason) {
 
 func (w *eventsTwin) append(l *twinLog, stream uint32, b *twinBody) {
 	l.seq++
+	w.put(l, stream, l.seq, b)
+}
+
+func (w *eventsTwin) appendAt(l *twinLog, stream, seq uint32, b *twinBody) (added bool) {
+	l.seq = max(l.seq, seq)
+	for _, ev := range l.events {
+		if ev.seq == seq || ev.body == b {
+			w.duplicates++
+			return false
+		}
+	}
+	return seq > l.floor[stream>>31] && w.put(l, stream, seq, b)
+}
+
+func (w *eventsTwin) put(l *twinLog, stream, seq uint32, b *twinBody) (added bool) {
 	kind := stream >> 31
 	if b == nil || b.evicted {
 		why := byBytes
@@ -100,19 +120,20 @@ func (w *eventsTwin) append(l *twinLog, stream uint32, b *twinBody) {
 			why = b.why
 			w.lost[why]++
 		}
-		l.floor[kind] = l.seq
+		l.floor[kind] = seq
 		w.cut(l, [streamKinds]reason{why, why})
-		return
+		return false
 	}
 	b.refs++
-	l.events = append(l.events, twinEvent{l.seq, stream, b})
+	l.events = append(l.events, twinEvent{seq, stream, b})
+	slices.SortFunc(l.events, func(a, b twinEvent) int { return cmp.Compare(a.seq, b.seq) })
 	for {
 		bytes := 0
 		for _, ev := range l.events {
 			bytes += len(ev.body.msg)
 		}
 		if len(l.events) <= w.o.Count && bytes <= w.o.Bytes {
-			return
+			return true
 		}
 		why := byBytes
 		if len(l.events) > w.o.Count {
@@ -151,6 +172,7 @@ type eventsMachine struct {
 	clock *clock
 	kept  map[uint32]*twinBody // held references of ours
 	all   []uint32             // logs ever made
+	given []Origin             // to messages so far
 	n     int
 }
 
@@ -162,6 +184,7 @@ func TestEventsAgainstTwin(t *testing.T) {
 			Bytes:  rapid.IntRange(1, 60).Draw(t, "bytes"),
 			Age:    time.Duration(rapid.IntRange(1, 4).Draw(t, "age")) * time.Second,
 			Budget: rapid.SampledFrom([]int64{1, 150, 400, 1000, 1 << 20}).Draw(t, "budget"),
+			Peer:   1,
 			Now:    c.now,
 		}
 		m := &eventsMachine{
@@ -170,7 +193,9 @@ func TestEventsAgainstTwin(t *testing.T) {
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"keep": m.keep, "append": m.append1, "publish": m.publish, "release": m.letGo,
-			"draw": m.drawNumber, "drop": m.dropLog, "move": m.moveLog, "wait": m.wait, "": m.check,
+			"draw": m.drawNumber, "drop": m.dropLog, "wait": m.wait, "": m.check,
+			"keepAs": m.keepAs, "appendAt": m.appendAt1, "lift": m.lift, "setFloors": m.setFloors,
+			"nextEpoch": m.nextEpoch, "restream": m.restream, "copy": m.copyTo,
 		})
 	})
 }
@@ -191,11 +216,21 @@ func (m *eventsMachine) keep(t *rapid.T) {
 	if number == 0 {
 		return
 	}
+	o := m.e.Origin(number)
+	if o.Peer != m.o.Peer || slices.Contains(m.given, o) {
+		t.Fatalf("a new message is %+v", o)
+	}
+	m.keptNow(t, number, msg, o)
+}
+
+// keptNow notes the body that has come to be number.
+func (m *eventsMachine) keptNow(t *rapid.T, number uint32, msg string, o Origin) {
 	if m.kept[number] != nil {
 		t.Fatalf("the number %d is in use", number)
 	}
-	b := &twinBody{msg: msg, stamp: m.now, refs: 1}
+	b := &twinBody{msg: msg, origin: o, stamp: m.now, refs: 1, held: 1}
 	m.kept[number] = b
+	m.given = append(m.given, o)
 	m.bodies = append(m.bodies, b)
 	m.enforce()
 }
@@ -259,7 +294,9 @@ func (m *eventsMachine) letGo(t *rapid.T) {
 	m.e.Release(n)
 	if b := m.kept[n]; b != nil {
 		m.release(b)
-		delete(m.kept, n)
+		if b.held--; b.held == 0 {
+			delete(m.kept, n)
+		}
 	}
 }
 
@@ -287,41 +324,6 @@ func (m *eventsMachine) dropTwin(log uint32) {
 	}
 }
 
-// moveLog exports a log in its binary form, imports it and goes on with that.
-func (m *eventsMachine) moveLog(t *rapid.T) {
-	log := m.log(t)
-	l := m.logs[log]
-	out := m.e.Export(log)
-	if l == nil {
-		if out.Last != 0 || out.Events != nil {
-			t.Fatalf("Export of %x = %+v", log, out)
-		}
-		return
-	}
-	snap, err := ParseSnapshot(AppendSnapshot(nil, &Snapshot{Record: Record{ID: ID{1}}, Log: out}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.e.Drop(log)
-	m.dropTwin(log)
-	got := m.e.Import(snap.Log)
-	twin := m.made(t, 0, got, 0)
-	twin.seq, twin.floor = l.seq, l.floor
-	for _, ev := range l.events {
-		b := &twinBody{msg: ev.body.msg, stamp: m.now, refs: 1}
-		m.bodies = append(m.bodies, b)
-		for len(m.bodies) > 0 && m.used() > m.o.Budget {
-			m.evictOldest(byBudget)
-		}
-		twin.seq = ev.seq - 1
-		m.append(twin, ev.stream, b)
-		m.release(b)
-	}
-	twin.seq = l.seq
-	m.enforce()
-	m.sweepNow()
-}
-
 func (m *eventsMachine) wait(t *rapid.T) {
 	n := rapid.Uint32Range(1, 2).Draw(t, "seconds")
 	m.clock.move(time.Duration(n) * time.Second)
@@ -338,8 +340,10 @@ func (m *eventsMachine) check(t *rapid.T) {
 	if used := m.e.bodies.used.Load(); used != m.used() || used > m.o.Budget {
 		t.Fatalf("%d bytes used, want %d of %d", used, m.used(), m.o.Budget)
 	}
+	m.checkBodies(t)
 	events := 0
 	for _, log := range m.all {
+		m.checkCopy(t, log)
 		l := m.logs[log]
 		last := uint32(0)
 		if l != nil {
@@ -358,8 +362,8 @@ func (m *eventsMachine) check(t *rapid.T) {
 		}
 	}
 	st := m.e.Stats()
-	lost := [reasons]uint64{byCount: st.EvictedCount, byBytes: st.EvictedBytes, byAge: st.EvictedAge, byBudget: st.EvictedBudget}
-	if int(st.Logs) != len(m.logs) || int(st.Events) != events || int(st.Bodies) != len(m.bodies) || lost != m.lost {
+	lost := [reasons]uint64{byCount: st.EvictedCount, byBytes: st.EvictedBytes, byAge: st.EvictedAge, byBudget: st.EvictedBudget, byOther: st.EvictedElsewhere}
+	if int(st.Logs) != len(m.logs) || int(st.Events) != events || int(st.Bodies) != len(m.bodies) || lost != m.lost || int(st.Duplicates) != m.duplicates {
 		t.Fatalf("Stats = %+v, want %d logs, %d events, %d bodies, %v lost", st, len(m.logs), events, len(m.bodies), m.lost)
 	}
 }

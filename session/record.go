@@ -20,6 +20,8 @@ type Record struct {
 	Kind     uint8  // owner's use
 	Gets     uint16 // streams opened so far, owner's use
 	Log      uint32 // number of the session's log in Events, owner's use
+	Epoch    uint32 // takeovers so far: who has the highest may write the protocol state, owner's use
+	Home     uint32 // 0 if this process is the session's home, else its number for the process that is, owner's use
 }
 
 // Ref addresses a session: bits 0 to 31 are the index of its slot, bits 32 to
@@ -28,7 +30,7 @@ type Record struct {
 type Ref uint64
 
 // generationMax is the last generation of a slot; a slot that reached it is not
-// used again, so that a Ref never comes back (56 bytes lost after 10^9 sessions).
+// used again, so that a Ref never comes back (64 bytes lost after 10^9 sessions).
 const generationMax = math.MaxInt32
 
 func makeRef(index, generation uint32) Ref { return Ref(generation)<<32 | Ref(index) }
@@ -43,8 +45,11 @@ func (r Ref) generation() uint32 { return uint32(r >> 32) }
 //	3     LastUsed | Client<<32
 //	4     Topics | Caps<<32 | Protocol<<48 | State<<56
 //	5     LogLevel | Kind<<8 | Gets<<16 | Log<<32
+//	6     Epoch | Home<<32
+//
+// With the slot's state that is one cache line.
 const (
-	recordWords = 6
+	recordWords = 7
 	wordID      = 0
 	wordUsed    = 3
 )
@@ -59,6 +64,7 @@ func (r *Record) pack() packed {
 		uint64(r.LastUsed) | uint64(r.Client)<<32,
 		uint64(r.Topics) | uint64(r.Caps)<<32 | uint64(r.Protocol)<<48 | uint64(r.State)<<56,
 		uint64(r.LogLevel) | uint64(r.Kind)<<8 | uint64(r.Gets)<<16 | uint64(r.Log)<<32,
+		uint64(r.Epoch) | uint64(r.Home)<<32,
 	}
 }
 
@@ -71,5 +77,6 @@ func (p *packed) unpack() (r Record) {
 	r.Protocol, r.State = uint8(p[4]>>48), uint8(p[4]>>56)
 	r.LogLevel, r.Kind = uint8(p[5]), uint8(p[5]>>8)
 	r.Gets, r.Log = uint16(p[5]>>16), uint32(p[5]>>32)
+	r.Epoch, r.Home = uint32(p[6]), uint32(p[6]>>32)
 	return r
 }

@@ -13,9 +13,9 @@ func TestSizes(t *testing.T) {
 		name      string
 		got, want uintptr
 	}{
-		{"Record", unsafe.Sizeof(Record{}), 48},
-		{"slot", unsafe.Sizeof(slot{}), 56},
-		{"chunk", unsafe.Sizeof(chunk{}), 14336},
+		{"Record", unsafe.Sizeof(Record{}), 56},
+		{"slot", unsafe.Sizeof(slot{}), 64},
+		{"chunk", unsafe.Sizeof(chunk{}), 16384},
 		{"stripe", unsafe.Sizeof(stripe{}), 64},
 	} {
 		if c.got != c.want {

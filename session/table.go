@@ -24,7 +24,8 @@ const (
 
 	maxLimit = 1 << 30 // what Options.Max may ask for
 
-	// chunkRecords slots of 56 bytes fill a size class of Go's allocator.
+	// chunkRecords slots of 64 bytes fill a size class of Go's allocator, and
+	// objects of that class begin at a cache line: no slot touches two.
 	chunkRecords = 256
 
 	// stripes is a power of two. Locks are held for some nanoseconds; so many
@@ -48,6 +49,13 @@ type Options struct {
 
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+
+	// NewID draws the ids of Create; nil means 128 bits from crypto/rand. An
+	// id is what a client proves itself with: all but a few of its bits must
+	// come from crypto/rand. NewID is called with no lock held, from any
+	// goroutine, at least once for each session. When it gives only ids that
+	// are zero or in use, newIDTries of them, the id comes from crypto/rand.
+	NewID func() ID
 }
 
 // Table holds sessions. All methods may be called from any goroutine. Locks are
@@ -56,6 +64,7 @@ type Table struct {
 	max   int64            // immutable
 	idle  uint32           // immutable; seconds, 0 never
 	now   func() time.Time // immutable
+	newID func() ID        // immutable; nil for ids
 	start time.Time        // immutable
 
 	ids    *shard.Map               // id → Ref
@@ -85,13 +94,12 @@ type stripe struct {
 
 	// scratch is the copy that callbacks see, guarded by mu. A local variable
 	// would be an allocation a call.
-	scratch Record
-	_       [64 - 8 - 48]byte
+	scratch Record // 56 bytes: no two stripes share a cache line
 }
 
 // NewTable returns an empty table.
 func NewTable(o Options) *Table {
-	t := &Table{max: int64(o.Max), now: o.Now}
+	t := &Table{max: int64(o.Max), now: o.Now, newID: o.NewID}
 	if o.Max <= 0 {
 		t.max = MaxDefault
 	}
@@ -121,8 +129,8 @@ func (t *Table) Create(r Record) (ID, Ref, error) {
 	ref := makeRef(index, s.generation()+1)
 	// Registered before it lives: nobody knows the id yet, and whoever removes
 	// the session will find it registered.
-	for !t.ids.Insert(shard.Key(id), uint64(ref)) {
-		id = t.draw()
+	for tries := 1; !t.ids.Insert(shard.Key(id), uint64(ref)); tries++ {
+		id = t.drawAgain(tries)
 	}
 	r.ID = id
 	p := r.pack()
