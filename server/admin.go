@@ -29,16 +29,11 @@ const (
 )
 
 func newAdmin(s *Server, addr string) (*admin, error) {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, err
-	}
-	if host == "" {
-		host = "127.0.0.1" // what is here is not for strangers
-	}
-	ln, err := net.Listen("tcp", net.JoinHostPort(host, port))
-	if err != nil {
-		return nil, err
+	ln, err := s.opts.Listeners.Admin, error(nil)
+	if ln == nil {
+		if ln, err = listenAdmin(addr); err != nil {
+			return nil, err
+		}
 	}
 	a := &admin{s: s, ln: ln}
 	a.http = &http.Server{
@@ -46,6 +41,18 @@ func newAdmin(s *Server, addr string) (*admin, error) {
 		ErrorLog: log.New(logWriter{s.log}, "", 0),
 	}
 	return a, nil
+}
+
+// listenAdmin binds addr; what is here is not for strangers.
+func listenAdmin(addr string) (net.Listener, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	return net.Listen("tcp", net.JoinHostPort(host, port))
 }
 
 // logWriter hands lines of net/http to slog.

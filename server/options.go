@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"os"
 	"runtime"
 	"slices"
 	"time"
@@ -21,6 +23,9 @@ type Options struct {
 	// for any free one; TCP and HTTP also "unix:/path"). An empty address
 	// turns that listener off. An Admin address without a host means loopback.
 	TCP, HTTP, Admin string
+	// Listeners are sockets that are bound already; they take the place of the
+	// addresses.
+	Listeners Listeners
 
 	// Name, Version, Title and Instructions introduce the server to MCP
 	// clients. Default: "rookery", the version of the main module. Description,
@@ -92,6 +97,21 @@ type Options struct {
 	// MessageMax are set from the fields above.
 	Loop loop.Options
 }
+
+// Listeners are sockets that others have bound: a supervisor whose processes
+// share them, or a service manager.
+type Listeners struct {
+	// TCP and HTTP come from [Bind], here or in the process they are inherited
+	// from. Start duplicates them; they remain the caller's.
+	TCP, HTTP *os.File
+	// Admin belongs to the server once it is started.
+	Admin net.Listener
+}
+
+// Bind opens a listening socket for Listeners; addr as for Options.TCP, which
+// becomes the file's name. The caller owns the file, and the path of a unix
+// socket.
+func Bind(addr string) (*os.File, error) { return loop.Bind(addr) }
 
 // EventLimits bounds the events kept for clients of MCP sessions, who can take
 // up a stream that broke with Last-Event-ID. What is beyond a bound goes, the

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -167,17 +168,18 @@ func (s *Server) start() error {
 		return ErrClosed
 	}
 	var err error
-	if s.opts.TCP != "" {
-		if s.tcpAddr, err = s.group.Listen(s.opts.TCP, newLines(s)); err != nil {
+	ls := &s.opts.Listeners
+	if s.opts.TCP != "" || ls.TCP != nil {
+		if s.tcpAddr, err = s.listen(s.opts.TCP, ls.TCP, newLines(s)); err != nil {
 			return fmt.Errorf("server: listen tcp %s: %w", s.opts.TCP, err)
 		}
 	}
-	if s.opts.HTTP != "" {
-		if s.httpAddr, err = s.group.Listen(s.opts.HTTP, newWeb(s)); err != nil {
+	if s.opts.HTTP != "" || ls.HTTP != nil {
+		if s.httpAddr, err = s.listen(s.opts.HTTP, ls.HTTP, newWeb(s)); err != nil {
 			return fmt.Errorf("server: listen http %s: %w", s.opts.HTTP, err)
 		}
 	}
-	if s.opts.Admin != "" {
+	if s.opts.Admin != "" || ls.Admin != nil {
 		if s.admin, err = newAdmin(s, s.opts.Admin); err != nil {
 			return fmt.Errorf("server: listen admin %s: %w", s.opts.Admin, err)
 		}
@@ -191,6 +193,14 @@ func (s *Server) start() error {
 	}
 	s.phase = phaseRunning
 	return nil
+}
+
+// listen serves f, or addr when there is none.
+func (s *Server) listen(addr string, f *os.File, p loop.Protocol) (net.Addr, error) {
+	if f != nil {
+		return s.group.ListenFile(f, p)
+	}
+	return s.group.Listen(addr, p)
 }
 
 // Run starts the server, serves until ctx ends, then drains it for at most
