@@ -4,8 +4,9 @@ import "math/bits"
 
 // Origin is the identity of a message in the stores of all processes: who
 // published it, and which of its messages it is. Messages of one Origin have the
-// same bytes.
-type Origin struct {
+// same bytes. It is an alias, so that packages which know nothing of each other
+// can speak of the same type.
+type Origin = struct {
 	Peer uint64 // EventsOptions.Peer of the store that made the identity
 	Seq  uint64 // counts the identities that it made, from 1 on
 }
@@ -42,7 +43,7 @@ func (e *Events) Message(body uint32) ([]byte, bool) {
 func (b *bodies) newOrigin() Origin { return Origin{Peer: b.peer, Seq: b.origins.Add(1)} }
 
 // hash mixes all bits of o into 32; the steps are the end of MurmurHash3.
-func (o Origin) hash() uint32 {
+func hash(o Origin) uint32 {
 	h := o.Peer ^ o.Seq*0x9e3779b97f4a7c15
 	h = (h ^ h>>33) * 0xff51afd7ed558ccd
 	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
@@ -127,7 +128,7 @@ func bucketOf(hash, buckets uint32) uint32 {
 
 // bucketLocked returns the bucket of o. REQUIRES: there is one.
 func (b *bodies) bucketLocked(o Origin) *uint32 {
-	return b.heads.at(bucketOf(o.hash(), b.heads.fresh))
+	return b.heads.at(bucketOf(hash(o), b.heads.fresh))
 }
 
 // findLocked returns the number of the stored body of o that somebody holds, 0
@@ -164,7 +165,7 @@ func (b *bodies) splitLocked() {
 	for n := *b.heads.at(from); n != 0; {
 		s := b.at(n)
 		next := s.chain
-		if bucketOf(s.origin.hash(), to+1) == to {
+		if bucketOf(hash(s.origin), to+1) == to {
 			s.chain, moved = moved, n
 		} else {
 			s.chain, kept = kept, n
