@@ -86,3 +86,11 @@ func (t *Table) CancelScope(scope Scope, cause error) int {
 	}
 	return n
 }
+
+// Busy reports whether a scope has calls in flight or open questions.
+func (t *Table) Busy(scope Scope) bool {
+	s := t.of(scope)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[scope] != nil || s.asked[scope] != nil
+}
