@@ -130,6 +130,7 @@ const (
 	ReplyLast  ReplyFlags = 1 << iota // the response is complete: the connection goes on to its next request
 	ReplyClose                        // the connection ends behind these bytes
 	ReplyHold                         // the response is a stream that stays open
+	ReplyPart                         // the bytes are cut: their rest follows, and nothing may stand between
 )
 
 // Refusal says why a request could not be brought to its session.
