@@ -168,6 +168,22 @@ func (v *View) Peers(dst []Peer) []Peer {
 	return dst
 }
 
+// Targets appends all processes to which there should be links to dst, sorted
+// by PeerID: those that serve, and the dead ones that are remembered, since only
+// being heard revokes the verdict on them.
+func (v *View) Targets(dst []Peer) []Peer {
+	for i := range v.Nodes {
+		n := &v.Nodes[i]
+		if n.State == Left {
+			continue
+		}
+		for j := range n.Workers {
+			dst = append(dst, n.peer(&n.Workers[j]))
+		}
+	}
+	return dst
+}
+
 func (n *Node) peer(w *WorkerInfo) Peer {
 	id := PeerID{Node: n.Name, Worker: w.Worker, Incarnation: w.Incarnation}
 	return Peer{PeerID: id, Addr: n.Addr, Local: w.Local}
