@@ -20,7 +20,7 @@ type body struct {
 	prev  uint32               // guarded by bodies.mu; towards older ones
 	next  uint32               // guarded by bodies.mu; while the slot is free, the next free one
 
-	chain  uint32 // guarded by bodies.mu; the next one of its bucket in the index of origins
+	chain uint32 // guarded by bodies.mu; the next one of its bucket in the index of origins
 
 	// state = references<<refShift | why it was evicted. References above 2^30
 	// would overflow; budgetMax buys half as many.

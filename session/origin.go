@@ -4,7 +4,7 @@ import "math/bits"
 
 // Origin is the identity of a message in the stores of all processes: who
 // published it, and which of its messages it is. Messages of one Origin have the
-// same bytes. It is an alias, so that packages which know nothing of each other
+// same bytes; the zero Origin is none. It is an alias, so that packages which know nothing of each other
 // can speak of the same type.
 type Origin = struct {
 	Peer uint64 // EventsOptions.Peer of the store that made the identity
@@ -16,9 +16,10 @@ type Origin = struct {
 // the same Peer must do it here.
 func (e *Events) NewOrigin() Origin { return e.bodies.newOrigin() }
 
-// KeepAs is Keep for a message that has its identity already. If a body with
-// that identity is stored the caller gets a reference to it, msg is not looked
-// at, and nothing is allocated; age is counted from when it was kept first.
+// KeepAs is Keep for a message that has its identity already; with the zero
+// Origin it is Keep. If a body with that identity is stored the caller gets a
+// reference to it, msg is not looked at, and nothing is allocated; age is counted
+// from when it was kept first.
 func (e *Events) KeepAs(o Origin, msg []byte) (body uint32) { return e.bodies.keepAs(o, msg) }
 
 // Origin returns the identity of a body that the caller holds, the zero Origin
@@ -42,8 +43,8 @@ func (e *Events) Message(body uint32) ([]byte, bool) {
 
 func (b *bodies) newOrigin() Origin { return Origin{Peer: b.peer, Seq: b.origins.Add(1)} }
 
-// hash mixes all bits of o into 32; the steps are the end of MurmurHash3.
-func hash(o Origin) uint32 {
+// hashOf mixes all bits of o into 32; the steps are the end of MurmurHash3.
+func hashOf(o Origin) uint32 {
 	h := o.Peer ^ o.Seq*0x9e3779b97f4a7c15
 	h = (h ^ h>>33) * 0xff51afd7ed558ccd
 	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
@@ -51,8 +52,11 @@ func hash(o Origin) uint32 {
 }
 
 func (b *bodies) keepAs(o Origin, msg []byte) uint32 {
-	if b.sizeMax < 0 {
+	switch {
+	case b.sizeMax < 0:
 		return 0
+	case o == Origin{}:
+		return b.keep(msg)
 	}
 	n := b.share(o)
 	if n == 0 {
@@ -128,7 +132,7 @@ func bucketOf(hash, buckets uint32) uint32 {
 
 // bucketLocked returns the bucket of o. REQUIRES: there is one.
 func (b *bodies) bucketLocked(o Origin) *uint32 {
-	return b.heads.at(bucketOf(hash(o), b.heads.fresh))
+	return b.heads.at(bucketOf(hashOf(o), b.heads.fresh))
 }
 
 // findLocked returns the number of the stored body of o that somebody holds, 0
@@ -165,7 +169,7 @@ func (b *bodies) splitLocked() {
 	for n := *b.heads.at(from); n != 0; {
 		s := b.at(n)
 		next := s.chain
-		if bucketOf(hash(s.origin), to+1) == to {
+		if bucketOf(hashOf(s.origin), to+1) == to {
 			s.chain, moved = moved, n
 		} else {
 			s.chain, kept = kept, n
