@@ -208,18 +208,18 @@ func (c *Call) SessionID() string {
 	if c.session == 0 {
 		return ""
 	}
-	return string(appendSessionID(nil, c.sess.ID))
+	return string(appendSessionID(nil, c.who.id))
 }
 
 // ClientNumber returns the number that Options.Intern or Backend.Client gave the
 // client, 0 if none.
-func (c *Call) ClientNumber() uint32 { return c.sess.Client }
+func (c *Call) ClientNumber() uint32 { return c.who.client }
 
 // LogLevel returns the least severe level of messages the client asked for, 0 if
 // it did not.
 func (c *Call) LogLevel() Level {
 	if c.session != 0 {
-		return c.sess.LogLevel
+		return c.who.logLevel
 	}
 	return c.level
 }

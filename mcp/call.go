@@ -23,7 +23,7 @@ type Call struct {
 	args    []byte // tools/call: the validated arguments
 	token   []byte // raw JSON progress token, nil if the client wants none
 	session uint64 // 0 in a stateless call
-	sess    Session
+	who     identity
 	stream  StreamID
 	result  uint32 // where in reply the result begins
 	caps    Capabilities
@@ -41,6 +41,13 @@ type Call struct {
 	over bool  // guarded by mu: the handler has returned
 	talk *talk // guarded by mu; nil as long as there was none
 	sink sink  // guarded by mu while the handler runs
+}
+
+// identity is what a call keeps of its session's record; zero without one.
+type identity struct {
+	id       [16]byte
+	client   uint32
+	logLevel Level
 }
 
 // Method returns the request's method.
@@ -73,12 +80,12 @@ func (c *Call) Client() string {
 		return clientName(c.info)
 	}
 	if c.s.o.Backend != nil {
-		return c.s.o.Backend.ClientName(c.sess.Client)
+		return c.s.o.Backend.ClientName(c.who.client)
 	}
-	if c.s.o.ClientName == nil || c.sess.Client == 0 {
+	if c.s.o.ClientName == nil || c.who.client == 0 {
 		return ""
 	}
-	return c.s.o.ClientName(c.sess.Client)
+	return c.s.o.ClientName(c.who.client)
 }
 
 // OnWorker reports whether the call runs on a worker, where it may block.
@@ -165,14 +172,11 @@ func (c *Call) Log(l Level, logger string, data any) error {
 	if c.level == 0 || l < c.level {
 		return nil
 	}
-	b := append([]byte(nil), `{"level":"`...)
-	b = append(append(b, l.String()...), '"')
-	b = appendStringMember(b, "logger", logger)
-	b, err := codec.AppendJSON(appendKey(b, "data"), data)
+	b, err := appendLogMessage(nil, l, logger, data)
 	if err != nil {
 		return err
 	}
-	return c.notify("notifications/message", append(b, '}'))
+	return c.notify("notifications/message", b)
 }
 
 // Notify sends a notification that belongs to this call. params is encoded as

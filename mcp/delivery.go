@@ -27,11 +27,15 @@ func (s *Server) sendToSession(ref uint64, n *notice) error {
 	delivery.Lock()
 	defer delivery.Unlock()
 	sess, ok := s.o.Sessions.Load(ref)
-	if !ok {
+	switch {
+	case !ok:
 		return ErrNoStream
-	}
-	if sess.Flags&flagTCP != 0 {
+	case sess.Home != 0:
+		return ErrMoved
+	case sess.Bound():
 		return s.o.Host.Send(sess.Stream, n.line)
+	case n.again && s.o.Events != nil && s.o.Events.Has(sess.Log, n.origin):
+		return errHasIt
 	}
 	to := s.outlet(ref, &sess)
 	if s.o.Events == nil || to.stream == 0 {
@@ -64,25 +68,38 @@ func (s *Server) sendToSession(ref uint64, n *notice) error {
 // returns its number, 0 if the session has ended or the log takes nothing. The delivery lock is held.
 func (s *Server) note(ref uint64, sess *Session, stream, body uint32) (seq uint32) {
 	log, seq := s.o.Events.Append(sess.Log, stream, body)
-	return s.keepLog(ref, sess, log, seq)
+	return s.keepLog(ref, sess, log, stream, seq, body)
 }
 
 // draw takes the next number of the session's log, 0 if the session has ended.
 // The delivery lock is held.
 func (s *Server) draw(ref uint64, sess *Session) (seq uint32) {
 	log, seq := s.o.Events.Draw(sess.Log)
-	return s.keepLog(ref, sess, log, seq)
+	return s.keepLog(ref, sess, log, 0, seq, 0)
 }
 
-// keepLog remembers the log of a session that had none.
-func (s *Server) keepLog(ref uint64, sess *Session, log, seq uint32) uint32 {
-	if log == sess.Log {
-		return seq
+// keepLog remembers the log of a session that had none, and tells the copies
+// what came into it.
+func (s *Server) keepLog(ref uint64, sess *Session, log, stream, seq, body uint32) uint32 {
+	if log != sess.Log {
+		if !s.o.Sessions.Update(ref, func(now *Session) { now.Log = log }) {
+			s.o.Events.Drop(log) // endSession will not hear of it
+			return 0
+		}
+		sess.Log = log
 	}
-	if !s.o.Sessions.Update(ref, func(now *Session) { now.Log = log }) {
-		s.o.Events.Drop(log) // endSession will not hear of it
-		return 0
+	if seq != 0 && s.o.Replicas != nil {
+		s.o.Replicas.Noted(ref, stream, seq, body)
 	}
-	sess.Log = log
 	return seq
+}
+
+// WithDelivery runs f under the session's delivery lock: nothing is written to
+// its client meanwhile and nothing comes into its log. f must not block and not
+// call methods of Server that concern a session, which take the lock too.
+func (s *Server) WithDelivery(ref uint64, f func()) {
+	delivery := s.delivery(ref)
+	delivery.Lock()
+	defer delivery.Unlock()
+	f()
 }

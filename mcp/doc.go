@@ -13,7 +13,7 @@
 //
 // It promises:
 //
-//   - An idle session costs a [Session], 48 bytes without a pointer, and an open
+//   - An idle session costs a [Session], 56 bytes without a pointer, and an open
 //     stream of subscriptions/listen a record of 64; a subscription costs 24
 //     and, the first of its URI, that URI. No goroutine, timer, closure or
 //     buffer waits for a client, except for a handler that does.

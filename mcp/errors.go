@@ -54,6 +54,8 @@ var (
 	errInitializeOnce = refuse(codec.CodeInvalidRequest, "the session is already initialized")
 	errUnknownMethod  = refuse(codec.CodeMethodNotFound, "method not found")
 	errUnknownSession = refuse(CodeSessionNotFound, "session not found")
+	errElsewhere      = refuse(codec.CodeOverloaded, "the session is moving to another server: try again")
+	errMovedCall      = refuse(codec.CodeOverloaded, "the session moved to another server while the request ran")
 	errNotCovered     = refuse(CodeSessionNotFound, "the events after Last-Event-ID are not kept any more: begin a new session")
 	errSessionHeader  = refuse(codec.CodeInvalidRequest, "the Mcp-Session-Id header is required")
 	errBadCursor      = refuse(codec.CodeInvalidParams, "invalid cursor")

@@ -29,7 +29,26 @@ type Events interface {
 	Since(log, stream, after uint32, f func(seq uint32, msg []byte)) (covered bool)
 	// Drop ends a log; 0 is allowed.
 	Drop(log uint32)
+
+	// What follows only a server in a cluster and idempotency keys need.
+
+	// KeepAs is Keep for a message that has an identity already. A body of that
+	// Origin that is still stored is shared, whatever msg is.
+	KeepAs(o Origin, msg []byte) (body uint32)
+	// Has reports whether a log has an event of that Origin.
+	Has(log uint32, o Origin) bool
+	// NextEpoch raises the last number drawn so far that what is drawn from now
+	// on never meets what a lost home drew; a log 0 is made. last is 0 if there
+	// is no number left. A number's upper 10 bits count the epochs.
+	NextEpoch(log uint32) (sameLog, last uint32)
+	// Restream makes the events of stream from numbered above after events of
+	// stream to and returns how many.
+	Restream(log, from, to, after uint32) (n int)
 }
+
+// epochShift divides an event's number: above are the epochs of its log, of
+// which each home that takes over without the former's help begins one.
+const epochShift = 22
 
 // postBit marks the number of a stream that is the response to a POST; GET
 // streams have those of Session.Gets.

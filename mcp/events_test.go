@@ -12,10 +12,12 @@ type fakeEvents struct {
 	mu     sync.Mutex
 	bodies map[uint32]string
 	refs   map[uint32]int
+	origin map[uint32]Origin // of bodies
 	logs   map[uint32]*fakeLog
 	next   uint32
 	max    int  // events a log keeps
 	full   bool // nothing can be kept
+	peer   uint64
 }
 
 type fakeLog struct {
@@ -27,7 +29,7 @@ type fakeLog struct {
 type fakeEvent struct{ stream, seq, body uint32 }
 
 func newFakeEvents() *fakeEvents {
-	return &fakeEvents{bodies: map[uint32]string{}, refs: map[uint32]int{}, logs: map[uint32]*fakeLog{}, max: 1000}
+	return &fakeEvents{bodies: map[uint32]string{}, refs: map[uint32]int{}, origin: map[uint32]Origin{}, logs: map[uint32]*fakeLog{}, max: 1000}
 }
 
 func (e *fakeEvents) Keep(msg []byte) uint32 {
@@ -36,9 +38,64 @@ func (e *fakeEvents) Keep(msg []byte) uint32 {
 	if e.full {
 		return 0
 	}
+	return e.keep(Origin{Peer: e.peer, Seq: uint64(e.next) + 1}, msg)
+}
+
+func (e *fakeEvents) keep(o Origin, msg []byte) uint32 {
 	e.next++
-	e.bodies[e.next], e.refs[e.next] = string(msg), 1
+	e.bodies[e.next], e.refs[e.next], e.origin[e.next] = string(msg), 1, o
 	return e.next
+}
+
+func (e *fakeEvents) KeepAs(o Origin, msg []byte) uint32 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.full {
+		return 0
+	}
+	for body, of := range e.origin {
+		if of == o {
+			e.refs[body]++
+			return body
+		}
+	}
+	return e.keep(o, msg)
+}
+
+func (e *fakeEvents) Has(log uint32, o Origin) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := e.logs[log]
+	return l != nil && slices.ContainsFunc(l.events, func(ev fakeEvent) bool { return e.origin[ev.body] == o })
+}
+
+// NextEpoch knows 1024 epochs, of which the last is never begun.
+func (e *fakeEvents) NextEpoch(log uint32) (uint32, uint32) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	log, l := e.log(log)
+	l.last--
+	if l.last>>epochShift >= 1022 {
+		return log, 0
+	}
+	l.last |= 1<<epochShift - 1
+	return log, l.last
+}
+
+func (e *fakeEvents) Restream(log, from, to, after uint32) (n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := e.logs[log]
+	if l == nil {
+		return 0
+	}
+	for i := range l.events {
+		if ev := &l.events[i]; ev.stream == from && ev.seq > after {
+			ev.stream = to
+			n++
+		}
+	}
+	return n
 }
 
 func (e *fakeEvents) Release(body uint32) {
@@ -54,6 +111,7 @@ func (e *fakeEvents) release(body uint32) {
 	if e.refs[body]--; e.refs[body] == 0 {
 		delete(e.refs, body)
 		delete(e.bodies, body)
+		delete(e.origin, body)
 	} else if e.refs[body] < 0 {
 		panic("released too often")
 	}

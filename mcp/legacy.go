@@ -98,7 +98,7 @@ func (s *Server) serveStranger(x *Exchange, body []byte, sse bool) {
 	case e == errTooMany:
 		x.finishReply(c, 503, retryAfter)
 	case e == nil && c.session != 0:
-		x.finishReply(c, 200, sessionHeader(c.sess.ID))
+		x.finishReply(c, 200, sessionHeader(c.who.id))
 	default:
 		x.finishReply(c, 200, "")
 	}
@@ -116,12 +116,8 @@ func (s *Server) serveRequest(x *Exchange, body []byte, ref uint64, sess Session
 
 // of makes c a call of a session.
 func (c *Call) of(ref uint64, sess Session) {
-	c.session, c.sess, c.rev, c.caps = ref, sess, sess.Protocol, sess.Caps
-	// A client that never set a level may be sent what the server likes
-	// (logging); nothing below info is of use to strangers.
-	if c.level = sess.LogLevel; c.level == 0 {
-		c.level = LevelInfo
-	}
+	c.session, c.rev, c.caps, c.level = ref, sess.Protocol, sess.Caps, sess.level()
+	c.who = identity{sess.ID, sess.Client, sess.LogLevel}
 }
 
 // serveBatch serves a batch: its requests one after another, their responses

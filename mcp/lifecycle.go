@@ -63,7 +63,8 @@ func (c *Call) begin(sess Session) error {
 	}
 	sess.ID = id
 	c.s.count.sessionsCreated.Add(1)
-	c.session, c.sess, c.rev = ref, sess, sess.Protocol
+	c.session, c.rev = ref, sess.Protocol
+	c.who = identity{sess.ID, sess.Client, sess.LogLevel}
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package mcp
 
 import (
-	"errors"
 	"runtime"
 	"slices"
 	"strings"
@@ -25,9 +24,11 @@ type notice struct {
 	before, behind []byte
 	json, framed   []byte // scratch
 
-	body uint32 // of msg in the event log, once somebody's log needs it; 0 none
-	lost bool   // it cannot be kept
-	msg  []byte
+	body   uint32 // of msg in the event log, once somebody's log needs it; 0 none
+	lost   bool   // it cannot be kept
+	again  bool   // logs that have origin take it no more
+	origin Origin // of the event; zero: drawn
+	msg    []byte
 }
 
 // newNotice frames a finished message.
@@ -40,12 +41,15 @@ func newNotice(msg []byte) *notice {
 	}
 }
 
-// newNotification builds a notification whose params are the given members,
-// raw JSON without braces; "" for none.
-func newNotification(method, members string) *notice {
-	var params []byte
-	if members != "" {
-		params = []byte("{" + members + "}")
+// newNotification builds a notification for listeners too; params is a JSON
+// object without _meta, or nil.
+func newNotification(method string, params []byte) *notice {
+	members := ""
+	if len(params) > 0 {
+		members = strings.TrimSpace(string(params[1 : len(params)-1]))
+	}
+	if members == "" {
+		params = nil
 	}
 	n := newNotice(codec.AppendNotification(nil, method, params))
 	n.before = []byte(`{"jsonrpc":"2.0","method":"` + method + `","params":{"_meta":{"` + metaSubscriptionID + `":`)
@@ -89,7 +93,11 @@ func (n *notice) numbered(flags uint8, stream, seq uint32) []byte {
 // kept. release gives it back.
 func (n *notice) keep(e Events) uint32 {
 	if n.body == 0 && !n.lost {
-		n.body = e.Keep(n.msg)
+		if n.origin == (Origin{}) {
+			n.body = e.Keep(n.msg)
+		} else {
+			n.body = e.KeepAs(n.origin, n.msg)
+		}
 		n.lost = n.body == 0
 	}
 	return n.body
@@ -102,68 +110,10 @@ func (n *notice) release(e Events) {
 	}
 }
 
-// ResourceUpdated tells those who subscribed to uri, of both eras, that it
-// changed, and returns to how many clients the message went or for how many it
-// is kept. It may be called from any goroutine and yields the processor now and
-// then; it takes a few microseconds a client, so do not call it from an Inline
-// handler, which would keep its event loop that long.
-// No lock is held while it writes; a slow or closed client costs the others
-// nothing. A session whose stream broke finds the message in its event log; one
-// that never had a stream hears nothing.
-func (s *Server) ResourceUpdated(uri string) (delivered int) {
-	return s.publishTo(uri, "notifications/resources/updated", string(codec.AppendString([]byte(`"uri":`), uri)))
-}
-
-// Publish sends a notification of another method to those who subscribed to
-// uri, as ResourceUpdated does. params is encoded as JSON and must become an
-// object without _meta, which belongs to the protocol, or null. Clients ignore
-// methods they do not know.
-func (s *Server) Publish(uri, method string, params any) (delivered int, err error) {
-	raw, err := rawJSON(params)
-	if err != nil {
-		return 0, err
-	}
-	members := ""
-	if string(raw) != "null" {
-		if !isObject(raw) || member(raw, "_meta") != nil {
-			return 0, errors.New("mcp: params of a publication must be an object without _meta")
-		}
-		members = strings.TrimSpace(string(raw[1 : len(raw)-1]))
-	}
-	return s.publishTo(uri, method, members), nil
-}
-
-func (s *Server) publishTo(uri, method, members string) (delivered int) {
-	w := s.subs.begin(uri)
-	if w == nil {
-		return 0
-	}
-	n := newNotification(method, members)
-	defer n.release(s.o.Events)
-	return s.publish(n, func(batch []owner) int { return s.subs.step(w, batch) })
-}
-
-// Notify sends a notification to one session, over its open stream or its TCP
-// connection, or keeps it for a client whose stream broke. params is encoded as JSON and must become an object or null.
-func (s *Server) Notify(session uint64, method string, params any) error {
-	raw, err := rawJSON(params)
-	if err != nil {
-		return err
-	}
-	if string(raw) == "null" {
-		raw = nil
-	}
-	n := newNotice(codec.AppendNotification(nil, method, raw))
-	defer n.release(s.o.Events)
-	err = s.sendToSession(session, n)
-	s.countSent(err)
-	return err
-}
-
 // listChanged announces that a list changed: to sessions that have finished
 // their handshake and have or had a stream, and to listeners that asked for it.
 func (s *Server) listChanged(kind listKind) {
-	n := newNotification(kind.method(), "")
+	n := newNotification(kind.method(), nil)
 	defer n.release(s.o.Events)
 	batch := make([]owner, 0, publishBatch)
 	flush := func() {
@@ -176,7 +126,7 @@ func (s *Server) listChanged(kind listKind) {
 		batch = batch[:0]
 	}
 	s.o.Sessions.Range(func(ref uint64, sess Session) bool {
-		if (sess.Stream != 0 || sess.Gets != 0) && sess.State == StateReady {
+		if (sess.Stream != 0 || sess.Gets != 0) && sess.State == StateReady && sess.Home == 0 {
 			if batch = append(batch, ref); len(batch) == publishBatch {
 				flush()
 			}

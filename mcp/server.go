@@ -47,6 +47,15 @@ type Options struct {
 	// have no ids, and what happens while a client is away is lost.
 	Events Events
 
+	// Replicas is the cluster that the server belongs to, nil: it is alone. Its
+	// Events must know Origins then.
+	Replicas Replicas
+	// Fetch brings a session home that a TCP client wants to take up again and
+	// returns its reference, 0 if there is no such session. It may block until
+	// ctx is done. An error is a *codec.Error for the client, or says that the
+	// session cannot be had now. nil: sessions are here or nowhere.
+	Fetch func(ctx context.Context, id [16]byte) (ref uint64, err error)
+
 	// Intern turns a client's name and version, "name/version", into a number,
 	// with at most so many distinct ones; 0 is "other". nil: clients of sessions
 	// are not told apart.

@@ -11,6 +11,8 @@ type Session struct {
 	Client   uint32       // Options.Intern of the client's name and version; 0 unknown
 	Topics   uint32       // first of its subscriptions; mcp's own use
 	Log      uint32       // its event log, see Events; mcp's own use
+	Home     uint32       // whose client it is: 0 ours; else this is a copy, and never written to
+	Epoch    uint32       // rises with every change of Home; the highest is right
 	Gets     uint16       // GET streams it has opened, the number of the latest; mcp's own use
 	Caps     Capabilities // what the client can answer
 	Protocol Revision     // agreed in initialize
@@ -26,11 +28,25 @@ const (
 	flagOpening             // the head of a listen stream is being written: see opening.go
 	flagHeld                // the session has more open streams: see held.go
 	flagPending             // a listen stream waits for its acknowledgement: see backlisten.go
+	flagResume              // with flagTCP: it outlives its connection, see takeup.go
+
+	// kindFlags belong to the session, the others to its streams.
+	kindFlags = flagTCP | flagResume
 )
 
 // Listening reports whether the session has, or may have, a stream open besides
 // Stream.
 func (s *Session) Listening() bool { return s.Flags&flagHeld != 0 }
+
+// level returns the least severe message the session wants: a client that never
+// set a level may be sent what the server likes (logging); nothing below info
+// is of use to strangers.
+func (s *Session) level() Level {
+	if s.LogLevel == 0 {
+		return LevelInfo
+	}
+	return s.LogLevel
+}
 
 // State says how far the lifecycle of a session is.
 type State uint8
@@ -59,7 +75,9 @@ type Sessions interface {
 
 // endSession cleans up behind a session that is already deleted.
 func (s *Server) endSession(ref uint64, last Session, cause error) {
-	s.count.sessionsEnded.Add(1)
+	if last.Home == 0 {
+		s.count.sessionsEnded.Add(1)
+	}
 	s.subs.drop(last.Topics)
 	s.o.Calls.CancelScope(sessionScope(ref), cause)
 	delivery := s.delivery(ref)
@@ -79,5 +97,6 @@ func (s *Server) endSession(ref uint64, last Session, cause error) {
 // SessionEnded says that the session table dropped a session by itself: its
 // calls, questions, subscriptions and stream end. mcp does the same for
 // sessions it deletes. Keep sessions whose Stream is not 0 from being dropped
-// for idleness: their clients listen.
+// for idleness, because their clients listen, and those whose Home is not 0:
+// their home decides.
 func (s *Server) SessionEnded(ref uint64, last Session) { s.endSession(ref, last, ErrSessionEnded) }

@@ -23,7 +23,9 @@ type Stats struct {
 	BadMessages uint64
 
 	SessionsCreated, SessionsEnded, SessionsUnknown uint64
-	StreamsOpened, StreamsReplaced, StreamsClosed   uint64
+	// Sessions that came home here from another process, and that left.
+	SessionsPromoted, SessionsDemoted             uint64
+	StreamsOpened, StreamsReplaced, StreamsClosed uint64
 
 	// Streams taken up again with Last-Event-ID, events sent once more for
 	// them, and those refused because the log lacks something.
@@ -49,7 +51,7 @@ type counters struct {
 	badOrigin, badHTTP, badMessages                                                 atomic.Uint64
 	sessionsCreated, sessionsEnded, sessionsUnknown                                 atomic.Uint64
 	streamsOpened, streamsReplaced, streamsClosed, sent, sendFailed, answersUnknown atomic.Uint64
-	streamsResumed, replayed, resumesRefused, kept                                  atomic.Uint64
+	streamsResumed, replayed, resumesRefused, kept, promoted, demoted               atomic.Uint64
 }
 
 // Stats returns the counters. They are read one by one while the server runs.
@@ -62,8 +64,9 @@ func (s *Server) Stats() Stats {
 		InvalidInputs: c.invalidInputs.Load(),
 		BadOrigin:     c.badOrigin.Load(), BadHTTP: c.badHTTP.Load(), BadMessages: c.badMessages.Load(),
 		SessionsCreated: c.sessionsCreated.Load(), SessionsEnded: c.sessionsEnded.Load(),
-		SessionsUnknown: c.sessionsUnknown.Load(),
-		StreamsOpened:   c.streamsOpened.Load(), StreamsReplaced: c.streamsReplaced.Load(),
+		SessionsUnknown:  c.sessionsUnknown.Load(),
+		SessionsPromoted: c.promoted.Load(), SessionsDemoted: c.demoted.Load(),
+		StreamsOpened: c.streamsOpened.Load(), StreamsReplaced: c.streamsReplaced.Load(),
 		StreamsClosed:  c.streamsClosed.Load(),
 		StreamsResumed: c.streamsResumed.Load(), Replayed: c.replayed.Load(), ResumesRefused: c.resumesRefused.Load(),
 		Kept: c.kept.Load(),

@@ -11,6 +11,9 @@ const (
 	keepAliveText = "keep-alive"
 	// goodbyeRetry is when clients of a server that stops shall come back.
 	goodbyeRetry = time.Second
+	// moveRetry is when a client shall come back whose session has moved: the
+	// new home is ready.
+	moveRetry = 100 * time.Millisecond
 )
 
 // serveGet opens a stream of a session, or takes up one again (2025-11-25,

@@ -2,6 +2,7 @@ package mcp
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"unsafe"
 
@@ -44,8 +45,10 @@ type subscriptions struct {
 	longIDs map[uint32]string // of listens, ids that do not fit
 	walks   []*walk
 
-	// vanished, if set, is told of topics nobody wants any more, under mu.
-	vanished func(uri string) // immutable
+	// vanished, if set, is told of topics nobody wants any more, under mu, and
+	// changed of what sessions at home here want, likewise.
+	vanished func(uri string)                      // immutable
+	changed  func(ref uint64, uri string, on bool) // immutable
 }
 
 // walk is a publication on its way through a topic's list. Entries are removed
@@ -72,23 +75,35 @@ func (t *subscriptions) subscribe(sessions Sessions, ref uint64, uri string, lim
 	if !ok {
 		return errNoSession
 	}
+	if sess.Home != 0 {
+		return errElsewhere
+	}
+	added, err := t.subscribeLocked(sessions, ref, &sess, uri, limit)
+	if added && t.changed != nil && !sess.Bound() {
+		t.changed(ref, uri, true)
+	}
+	return err
+}
+
+// subscribeLocked adds a subscription of sess, which was loaded under mu.
+func (t *subscriptions) subscribeLocked(sessions Sessions, ref uint64, sess *Session, uri string, limit int) (added bool, err error) {
 	n := 0
 	for i := sess.Topics; i != 0; i = t.entries.at(i).sibling {
 		if t.topics[t.entries.at(i).topic].uri == uri {
-			return nil
+			return false, nil
 		}
 		n++
 	}
 	if n >= limit {
-		return errTooManySubscriptions
+		return false, errTooManySubscriptions
 	}
 	i := t.add(ref, uri, sess.Topics)
 	// Whoever writes Topics holds mu, so that the head is still the one loaded.
 	if !sessions.Update(ref, func(s *Session) { s.Topics = i }) {
 		t.remove(i)
-		return errNoSession
+		return false, errNoSession
 	}
-	return nil
+	return true, nil
 }
 
 // unsubscribe ends a session's subscription, if there is one.
@@ -96,9 +111,16 @@ func (t *subscriptions) unsubscribe(sessions Sessions, ref uint64, uri string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	sess, ok := sessions.Load(ref)
-	if !ok {
+	if !ok || sess.Home != 0 {
 		return
 	}
+	if t.unsubscribeLocked(sessions, ref, &sess, uri) && t.changed != nil && !sess.Bound() {
+		t.changed(ref, uri, false)
+	}
+}
+
+// unsubscribeLocked ends a subscription of sess, which was loaded under mu.
+func (t *subscriptions) unsubscribeLocked(sessions Sessions, ref uint64, sess *Session, uri string) (removed bool) {
 	var before uint32
 	for i := sess.Topics; i != 0; before, i = i, t.entries.at(i).sibling {
 		e := t.entries.at(i)
@@ -109,11 +131,12 @@ func (t *subscriptions) unsubscribe(sessions Sessions, ref uint64, uri string) {
 		if before != 0 {
 			t.entries.at(before).sibling = after
 		} else if !sessions.Update(ref, func(s *Session) { s.Topics = after }) {
-			return // ended meanwhile: drop has or will have the list
+			return false // ended meanwhile: drop has or will have the list
 		}
 		t.remove(i)
-		return
+		return true
 	}
+	return false
 }
 
 // drop ends all subscriptions of the owner whose list begins at head.
@@ -206,7 +229,8 @@ func (t *subscriptions) has(uri string) bool {
 	return ok
 }
 
-// begin starts a walk through the subscribers of uri; nil if there are none.
+// begin starts a walk through the subscribers of uri; nil if there are none. The
+// caller ends it.
 func (t *subscriptions) begin(uri string) *walk {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -219,8 +243,8 @@ func (t *subscriptions) begin(uri string) *walk {
 	return w
 }
 
-// step fills owners with the next subscribers and returns how many there are;
-// 0 ends the walk.
+// step fills owners with the next subscribers and returns how many there are, 0
+// at the end.
 func (t *subscriptions) step(w *walk, owners []owner) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -231,17 +255,18 @@ func (t *subscriptions) step(w *walk, owners []owner) int {
 		n++
 		w.next = e.next
 	}
-	if n == 0 {
-		for i, other := range t.walks {
-			if other == w {
-				last := len(t.walks) - 1
-				t.walks[i], t.walks[last] = t.walks[last], nil
-				t.walks = t.walks[:last]
-				break
-			}
-		}
-	}
 	return n
+}
+
+// end forgets a walk.
+func (t *subscriptions) end(w *walk) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i := slices.Index(t.walks, w); i >= 0 {
+		last := len(t.walks) - 1
+		t.walks[i], t.walks[last] = t.walks[last], nil
+		t.walks = t.walks[:last]
+	}
 }
 
 // stats counts what there is; bytes is the memory of the tables without the

@@ -18,6 +18,7 @@ func walkAll(t *subscriptions, uri string) []owner {
 	if w == nil {
 		return nil
 	}
+	defer t.end(w)
 	var batch [3]owner
 	for {
 		n := t.step(w, batch[:])
@@ -63,6 +64,7 @@ func TestSubscriptionsAgainstTwin(t *testing.T) {
 					heard[o] = true
 				}
 			}
+			table.end(walking)
 			walking = nil
 			for o := range due {
 				if !heard[o] {

@@ -63,7 +63,8 @@ func (s *Server) tellTask(k *task) {
 	if w == nil {
 		return
 	}
-	members := appendDetailedTask([]byte{'{'}, s.tasks.look(k))
-	n := newNotification("notifications/tasks", string(members[1:]))
+	defer s.subs.end(w)
+	params := append(appendDetailedTask([]byte{'{'}, s.tasks.look(k)), '}')
+	n := newNotification("notifications/tasks", params)
 	s.publish(n, func(batch []owner) int { return s.subs.step(w, batch) })
 }

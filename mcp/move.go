@@ -1,0 +1,188 @@
+package mcp
+
+// This file is how a session moves from one process to another. At each time
+// one process is its home; others that know of it have a copy, whose record
+// names the home. Moving turns that field, under the session's delivery lock:
+// what is sent to the client before stands in front of it and is part of what
+// moves, and what comes later finds a copy and is refused with ErrMoved.
+
+// Export calls f with a session's record and the URIs it is subscribed to, under
+// the locks that changes of both, and of its event log, are made under: what
+// Replicas was told before is in it, and what it is told later is not. f must
+// only copy. It reports whether there is such a session.
+func (s *Server) Export(ref uint64, f func(sess Session, uris []string)) bool {
+	delivery := s.delivery(ref)
+	delivery.Lock()
+	defer delivery.Unlock()
+	return s.export(ref, f)
+}
+
+func (s *Server) export(ref uint64, f func(sess Session, uris []string)) bool {
+	s.subs.mu.Lock()
+	defer s.subs.mu.Unlock()
+	sess, ok := s.o.Sessions.Load(ref)
+	if ok {
+		f(sess, s.subs.of(&sess))
+	}
+	return ok
+}
+
+// Promote makes this process the home of a session of which it has a copy, in
+// that epoch. It reports false if there is no such session or one of a higher
+// epoch.
+//
+// With clean the former home has handed it over, with all it had, and a stream
+// that AttachStream set goes on. Otherwise nobody knows what it did last: the
+// log's numbers begin a new range, so that they never meet those it drew.
+func (s *Server) Promote(ref uint64, epoch uint32, clean bool) bool {
+	delivery := s.delivery(ref)
+	delivery.Lock()
+	defer delivery.Unlock()
+	sess, ok := s.o.Sessions.Load(ref)
+	if !ok || sess.Epoch > epoch {
+		return false
+	}
+	if sess.Home == 0 {
+		return s.o.Sessions.Update(ref, func(now *Session) { now.Epoch = epoch })
+	}
+	log := sess.Log
+	if !clean {
+		log = s.nextEpoch(log)
+	}
+	ok = s.o.Sessions.Update(ref, func(now *Session) {
+		now.Home, now.Epoch, now.Log = 0, epoch, log
+		if !clean {
+			now.Stream = 0
+			now.Flags &= kindFlags
+		}
+	})
+	if ok {
+		s.count.promoted.Add(1)
+	} else if log != sess.Log {
+		s.dropLog(log)
+	}
+	return ok
+}
+
+// nextEpoch begins a new range of a log's numbers. After a thousand there is
+// none left: the log ends, and a client that missed something is told so.
+func (s *Server) nextEpoch(log uint32) uint32 {
+	if s.o.Events == nil {
+		return log
+	}
+	next, last := s.o.Events.NextEpoch(log)
+	if last == 0 {
+		s.dropLog(log)
+		return 0
+	}
+	return next
+}
+
+func (s *Server) dropLog(log uint32) {
+	if s.o.Events != nil {
+		s.o.Events.Drop(log)
+	}
+}
+
+// Demote makes a copy of a session, whose home is elsewhere in that epoch: its
+// open streams end, so that its client comes back and finds the new home, its
+// calls are cancelled with ErrMoved, and nothing else is written to it. The
+// record of a copy is brought up to date. It reports false if there is no such
+// session or one of a higher epoch.
+func (s *Server) Demote(ref uint64, home, epoch uint32) bool {
+	was, ok := s.demote(ref, home, epoch)
+	if ok && was.Home == 0 {
+		s.count.demoted.Add(1)
+		s.o.Calls.CancelScope(sessionScope(ref), ErrMoved)
+	}
+	return ok
+}
+
+func (s *Server) demote(ref uint64, home, epoch uint32) (was Session, ok bool) {
+	delivery := s.delivery(ref)
+	delivery.Lock()
+	defer delivery.Unlock()
+	was, ok = s.o.Sessions.Load(ref)
+	if !ok || was.Epoch > epoch || !s.leave(ref, home, epoch) {
+		return was, false
+	}
+	if was.Stream != 0 {
+		s.sendElsewhere(was.Stream, was.Flags)
+	}
+	for _, h := range s.held.drop(ref) {
+		s.sendElsewhere(h.st, h.flags)
+	}
+	return was, true
+}
+
+// leave makes the record that of a copy without streams.
+func (s *Server) leave(ref uint64, home, epoch uint32) bool {
+	return s.o.Sessions.Update(ref, func(now *Session) {
+		now.Home, now.Epoch, now.Stream = home, epoch, 0
+		now.Flags &= kindFlags
+	})
+}
+
+// sendElsewhere ends a stream whose client shall come back.
+func (s *Server) sendElsewhere(st StreamID, flags uint8) {
+	if flags&flagTCP == 0 {
+		chunked := flags&flagPlain == 0
+		_ = s.o.Host.Send(st, appendEnd(appendRetry(nil, chunked, moveRetry), chunked)) // gone already: just as well
+	}
+	s.o.Host.End(st)
+}
+
+// HandOver makes a copy of a session that rests, as Demote does, and calls f
+// with what moves: the record, with the connection of its open stream, 0 for
+// none, and how that is framed, and its subscriptions. The connection stays open
+// and is nobody's here any more; it is f's to see that it goes along. The locks
+// are those of Export. The error is ErrBusy if calls or questions are in flight,
+// more than one stream is open, or a TCP connection; ErrMoved if the home is not
+// here or epoch is not higher; ErrNoStream if there is no such session.
+func (s *Server) HandOver(ref uint64, home, epoch uint32, f func(sess Session, uris []string)) error {
+	delivery := s.delivery(ref)
+	delivery.Lock()
+	defer delivery.Unlock()
+	sess, ok := s.o.Sessions.Load(ref)
+	switch {
+	case !ok:
+		return ErrNoStream
+	case sess.Home != 0 || epoch <= sess.Epoch:
+		return ErrMoved
+	case sess.Flags&flagHeld != 0, sess.Stream != 0 && sess.Flags&flagTCP != 0, s.o.Calls.Busy(sessionScope(ref)):
+		return ErrBusy
+	}
+	ok = s.export(ref, func(now Session, uris []string) {
+		sess = now
+		f(now, uris)
+	})
+	if !ok || !s.leave(ref, home, epoch) {
+		return ErrNoStream // ended meanwhile
+	}
+	s.count.demoted.Add(1)
+	return nil
+}
+
+// AttachStream makes a connection that came along with a session the open GET
+// stream of its copy here; flags are those of the record that was handed over.
+// It must be called before Promote: from there on what is sent goes to it, and
+// nothing can fall between. word is what Exchange.Word would be. It reports
+// false if there is no such copy; the connection is to be closed then.
+func (s *Server) AttachStream(ref uint64, st StreamID, flags uint8) (word uint64, ok bool) {
+	delivery := s.delivery(ref)
+	delivery.Lock()
+	defer delivery.Unlock()
+	attached := false
+	s.o.Sessions.Update(ref, func(now *Session) {
+		if now.Home == 0 {
+			return
+		}
+		attached = true
+		now.Stream = st
+		now.Flags = now.Flags&kindFlags | flags&flagPlain
+	})
+	if attached {
+		s.count.streamsOpened.Add(1)
+	}
+	return ref, attached
+}
