@@ -43,12 +43,14 @@ func (e *Events) Message(body uint32) ([]byte, bool) {
 
 func (b *bodies) newOrigin() Origin { return Origin{Peer: b.peer, Seq: b.origins.Add(1)} }
 
-// hashOf mixes all bits of o into 32; the steps are the end of MurmurHash3.
+// hashOf mixes o into 32 bits, so that 64 messages of a peer that were published
+// one after another lie side by side in the index: they come and go together.
+// The steps are the end of MurmurHash3.
 func hashOf(o Origin) uint32 {
-	h := o.Peer ^ o.Seq*0x9e3779b97f4a7c15
+	h := o.Peer ^ o.Seq>>6*0x9e3779b97f4a7c15
 	h = (h ^ h>>33) * 0xff51afd7ed558ccd
 	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
-	return uint32(h ^ h>>33)
+	return uint32(h^h>>33) + uint32(o.Seq)
 }
 
 func (b *bodies) keepAs(o Origin, msg []byte) uint32 {
