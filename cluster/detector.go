@@ -2,18 +2,6 @@ package cluster
 
 import "time"
 
-// Evidence is what happened on the links to one process.
-type Evidence uint8
-
-// The kinds of evidence.
-const (
-	LinkUp      Evidence = iota + 1 // a handshake with this very incarnation is complete
-	LinkEOF                         // a connection to it ended, whoever ended it
-	Refused                         // a dial found nobody: connection refused, or the listener knows no such incarnation
-	Unreachable                     // a dial failed in another way: time-out, no route, handshake broken off
-	Heard                           // bytes came from it, a heartbeat at least
-)
-
 // GossipState is what gossip says of a node. It has no suspicion of its own:
 // memberlist does not tell when it begins one.
 type GossipState uint8
@@ -78,7 +66,8 @@ func (o DetectorOptions) withDefaults() DetectorOptions {
 // A process is dead when
 //
 //   - its link has ended and dialling it was refused, with nothing heard since
-//     either: the process is gone, no time needs to pass; or
+//     either, or another process answers in its place: it is gone, no time needs
+//     to pass; or
 //   - it has been silent for Silence and gossip calls its node dead; or
 //   - it has been silent for Alone and a dial has failed meanwhile.
 //
@@ -179,11 +168,13 @@ func (d *Detector) Evidence(id PeerID, e Evidence) (changed bool) {
 		if e == LinkUp || !p.gone {
 			p.dead, p.gone = false, false
 		}
-	case LinkEOF:
+	case LinkEOF, LinkLost, Silent:
 		p.ended, p.heardTicks = true, 0
 	case Refused:
 		p.refused, p.failed, p.heardTicks = true, true, 0
-	case Unreachable:
+	case Replaced:
+		p.ended, p.refused, p.failed, p.heardTicks = true, true, true, 0
+	case Failed:
 		p.failed = true
 	}
 	return d.judge(id.Node, n)

@@ -7,7 +7,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-var anyEvidence = rapid.SampledFrom([]Evidence{LinkUp, LinkEOF, Refused, Unreachable, Heard})
+var anyEvidence = rapid.SampledFrom([]Evidence{LinkUp, LinkEOF, LinkLost, Silent, Refused, Replaced, Failed, Heard})
 
 var anyGossip = rapid.SampledFrom([]GossipState{GossipAlive, GossipDead})
 
@@ -22,7 +22,7 @@ func TestDetectorSparesThoseWhoAreHeard(t *testing.T) {
 			case 0:
 				c.gossip(anyGossip.Draw(t, "gossip"), first)
 			case 1:
-				c.d.Evidence(first, rapid.SampledFrom([]Evidence{LinkEOF, Unreachable, LinkUp}).Draw(t, "evidence"))
+				c.d.Evidence(first, rapid.SampledFrom([]Evidence{LinkEOF, LinkLost, Silent, Failed, LinkUp}).Draw(t, "evidence"))
 			case 2:
 				c.stop(time.Duration(rapid.IntRange(300, 10_000).Draw(t, "pause")) * ms)
 				quiet = 0
@@ -47,7 +47,7 @@ func TestDetectorThatStarvesDoesNotJudge(t *testing.T) {
 		c := newCourt(t, first)
 		for range rapid.IntRange(1, 100).Draw(t, "steps") {
 			c.gossip(anyGossip.Draw(t, "gossip"), first)
-			c.d.Evidence(first, rapid.SampledFrom([]Evidence{LinkEOF, Unreachable, Heard}).Draw(t, "evidence"))
+			c.d.Evidence(first, rapid.SampledFrom([]Evidence{LinkEOF, LinkLost, Silent, Failed, Heard}).Draw(t, "evidence"))
 			c.stop(time.Duration(rapid.IntRange(251, 5000).Draw(t, "pause")) * ms)
 			if s, why := c.d.Node(accused); !s.Serves() {
 				t.Fatalf("%v: %s", s, why)

@@ -156,7 +156,7 @@ var trials = []struct {
 		c.pass(time.Second, first)
 		c.stop(5 * time.Second)
 		c.gossip(GossipDead, first) // its own prober woke up to old timers
-		c.d.Evidence(first, Unreachable)
+		c.d.Evidence(first, Failed)
 		c.stop(10 * ms)
 		c.want(Suspect)
 		c.pass(100*ms, first)
@@ -167,7 +167,7 @@ var trials = []struct {
 		c.gossip(GossipDead, first)
 		for range 200 {
 			c.stop(300 * ms)
-			c.d.Evidence(first, Unreachable)
+			c.d.Evidence(first, Failed)
 			c.want(Suspect)
 		}
 	}},
@@ -187,14 +187,14 @@ var trials = []struct {
 		c.pass(time.Minute)
 		c.want(Suspect) // nobody tried to dial
 		c.d.Evidence(first, LinkEOF)
-		c.d.Evidence(first, Unreachable)
+		c.d.Evidence(first, Failed)
 		c.want(Dead)
 		c.d.Evidence(first, LinkUp)
 		c.want(Alive)
 	}},
 	{"a cut network", []PeerID{first}, func(c *court) {
 		c.pass(600 * ms)
-		c.d.Evidence(first, Unreachable)
+		c.d.Evidence(first, Failed)
 		c.pass(550 * ms)
 		c.want(Suspect)
 		c.pass(50 * ms)
@@ -209,6 +209,22 @@ var trials = []struct {
 			c.want(Alive)
 			c.pass(100*ms, first)
 		}
+	}},
+	{"another process in its place", []PeerID{first}, func(c *court) {
+		c.d.Evidence(first, Replaced)
+		c.want(Dead)
+	}},
+	{"a broken connection, and nobody listens", []PeerID{first}, func(c *court) {
+		c.d.Evidence(first, LinkLost)
+		c.want(Alive)
+		c.d.Evidence(first, Refused)
+		c.want(Dead)
+	}},
+	{"given up for silence, and nobody listens", []PeerID{first}, func(c *court) {
+		c.d.Evidence(first, Silent)
+		c.want(Alive)
+		c.d.Evidence(first, Refused)
+		c.want(Dead)
 	}},
 	{"back with a new incarnation", []PeerID{first}, func(c *court) {
 		c.kill(first)
@@ -252,7 +268,7 @@ var trials = []struct {
 	{"one worker of two is stopped", []PeerID{first, second}, func(c *court) {
 		c.pass(900*ms, first)
 		c.d.Evidence(second, LinkEOF) // the mesh gave up on it
-		c.d.Evidence(second, Unreachable)
+		c.d.Evidence(second, Failed)
 		c.pass(300*ms, first)
 		c.wantPeer(second, Dead)
 		c.want(Alive)
@@ -313,7 +329,7 @@ func TestDetector(t *testing.T) {
 func TestDetectorBeforeTheFirstLink(t *testing.T) {
 	c := newCourt(t)
 	c.gossip(GossipAlive, first)
-	c.d.Evidence(first, Unreachable)
+	c.d.Evidence(first, Failed)
 	c.pass(5*time.Second - 50*ms)
 	c.want(Alive)
 	c.pass(50 * ms)

@@ -11,9 +11,19 @@ type Origin = struct{ Peer, Seq uint64 }
 type Session struct {
 	ID    ID
 	Epoch uint32 // the highest one's writer of State is right
-	Home  uint32 // number of the Link to the peer that holds the client; 0: this peer
+	Home  uint32 // number of the Link to the peer that holds the client; 0: this peer; see homePointer
 	State uint64 // protocol state, as the Store packs it
 }
+
+// homePointer marks the Home of an entry that another worker of the home's node
+// has only to know where the session is: it has no subscriptions and no events
+// and is never made a home.
+const homePointer = 1 << 31
+
+// home returns the number of the link to the home, 0: this peer.
+func (s *Session) home() uint32 { return s.Home &^ homePointer }
+
+func (s *Session) isPointer() bool { return s.Home&homePointer != 0 }
 
 // Event is one event of a session's log.
 type Event struct {

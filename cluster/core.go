@@ -1,0 +1,300 @@
+package cluster
+
+import (
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rookery-server/rookery/batch"
+)
+
+// CoreOptions configures a Core. Self, Store, Now and Wake are required.
+type CoreOptions struct {
+	Self  Peer
+	Store Store
+
+	// Replicas is on how many nodes a session is, its home included; 0 means
+	// ReplicasDefault, less than 0 all.
+	Replicas int
+	// Acked makes publications return only when every live copy of what they
+	// put into logs, and at least one, has it. Otherwise copies follow.
+	Acked bool
+	// AckTimeout is how long that may take, also while copies are made anew
+	// after a loss; 0 means AckTimeoutDefault.
+	AckTimeout time.Duration
+	// HoldTimeout is how long a request for a session may wait for the verdict
+	// on the peer that has it; 0 means HoldTimeoutDefault.
+	HoldTimeout time.Duration
+	// DigestEvery is how often copies are compared with their homes; 0 means
+	// DigestEveryDefault, less than 0 never.
+	DigestEvery time.Duration
+
+	// Now is a monotonic clock.
+	Now func() time.Duration
+	// Wake says that a link to a peer may have something to write. It must not
+	// block or call back.
+	Wake func(Peer)
+	// Attention says that Step has something to do. Likewise.
+	Attention func()
+
+	Link   batch.Options // of each link; Local and Remote are set by the Core
+	Logger *slog.Logger  // slog.Default
+}
+
+// Defaults of CoreOptions.
+const (
+	ReplicasDefault    = 3
+	AckTimeoutDefault  = 5 * time.Second
+	HoldTimeoutDefault = 1500 * time.Millisecond
+	DigestEveryDefault = 10 * time.Second
+)
+
+// Errors of a Core.
+var (
+	// ErrNotHeld says that a publication was not held by a copy of each session
+	// in time. It may have been delivered to some or all; to publish again with
+	// the same key delivers it to the others only.
+	ErrNotHeld = errors.New("cluster: not held by every live copy in time; it may have been delivered")
+	// ErrCongested says that links had no room for too long. Nothing was sent.
+	ErrCongested = errors.New("cluster: links to other peers are full")
+	// ErrUnknown says that no peer that can be asked knows the session.
+	ErrUnknown = errors.New("cluster: no such session")
+	// ErrUnavailable says that the session may be where nobody can ask now.
+	ErrUnavailable = errors.New("cluster: the session cannot be reached now")
+	// ErrBusy says that a session with calls in flight cannot move.
+	ErrBusy = errors.New("cluster: the session is busy elsewhere")
+	// ErrPeerGone says that a peer is dead.
+	ErrPeerGone = errors.New("cluster: the peer is gone")
+)
+
+// Core is everything a cluster decides, without sockets, clock or goroutines:
+// who holds what, who is home of a session, what copies are told, how requests
+// and publications find their way. Its methods are safe for concurrent use.
+// Step does what takes time, a little at each call, from one goroutine.
+type Core struct {
+	o       CoreOptions
+	log     *slog.Logger
+	plan    atomic.Pointer[plan]
+	count   counters
+	scratch sync.Pool // of *scratch
+
+	// ids serialises who decides about the home of one session.
+	ids [idLocks]sync.Mutex
+
+	mu      sync.Mutex
+	next    *View            // guarded by mu; to be applied by Step
+	byInc   map[uint64]*Link // guarded by mu; by the peer's incarnation
+	links   []*Link          // guarded by mu; by number-1
+	jobs    []func()         // guarded by mu; for Step, in order
+	routes  routes           // guarded by mu
+	pubs    publishing       // guarded by mu
+	fetches fetches          // guarded by mu
+
+	// Used by Step only.
+	spread  spreading
+	taking  takeover
+	fill    filler
+	tidy    tidying
+	away    moveAway
+	applied uint64 // View.Version
+}
+
+const idLocks = 64
+
+// scratch is room for one message.
+type scratch struct{ b []byte }
+
+// NewCore returns a Core that is alone until SetView says otherwise.
+func NewCore(o CoreOptions) *Core {
+	if o.Replicas == 0 {
+		o.Replicas = ReplicasDefault
+	}
+	o.AckTimeout = orElse(o.AckTimeout, AckTimeoutDefault)
+	o.HoldTimeout = orElse(o.HoldTimeout, HoldTimeoutDefault)
+	o.DigestEvery = orElse(o.DigestEvery, DigestEveryDefault)
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Attention == nil {
+		o.Attention = func() {}
+	}
+	c := &Core{o: o, log: o.Logger, byInc: map[uint64]*Link{}}
+	c.scratch.New = func() any { return new(scratch) }
+	c.spread.seen, c.spread.refusing = map[uint64]uint64{}, map[uint64]uint64{}
+	c.routes.byNum, c.routes.byConn = map[uint64]*route{}, map[uint64]*route{}
+	c.pubs.notes, c.fetches.m = map[uint64]*note{}, map[ID][]*fetch{}
+	c.plan.Store(newPlan(c, nil))
+	return c
+}
+
+func orElse(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}
+
+// SetView tells the core who is in the cluster. Views with an older Version
+// than one that was given are ignored.
+func (c *Core) SetView(v *View) {
+	c.mu.Lock()
+	if c.next == nil || v.Version > c.next.Version {
+		c.next = v
+	}
+	c.mu.Unlock()
+	c.wakeUp()
+}
+
+// Open returns the link to a peer, for as long as both processes run.
+func (c *Core) Open(p Peer) *Link {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.linkTo(p)
+}
+
+// linkTo is Open for those who hold mu.
+func (c *Core) linkTo(p Peer) *Link {
+	l := c.byInc[p.Incarnation]
+	if l == nil {
+		l = newLink(c, p, uint32(len(c.links)+1))
+		c.byInc[p.Incarnation] = l
+		c.links = append(c.links, l)
+	}
+	return l
+}
+
+// link returns the link of that number, nil for 0.
+func (c *Core) link(num uint32) *Link {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if num == 0 || int(num) > len(c.links) {
+		return nil
+	}
+	return c.links[num-1]
+}
+
+// linkOf returns the link to the peer of an incarnation, nil if there is none.
+func (c *Core) linkOf(inc uint64) *Link {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.byInc[inc]
+}
+
+func (c *Core) wakeUp()      { c.o.Attention() }
+func (c *Core) wake(l *Link) { c.o.Wake(l.peer) }
+
+// later lets Step run f, behind what was given before and between two
+// publications.
+func (c *Core) later(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.job(f)
+}
+
+// job is later for those who hold mu.
+func (c *Core) job(f func()) {
+	c.jobs = append(c.jobs, f)
+	c.wakeUp()
+}
+
+// locked locks the decisions about one session.
+func (c *Core) locked(id ID) *sync.Mutex {
+	m := &c.ids[id[15]%idLocks]
+	m.Lock()
+	return m
+}
+
+// stepEvery is how long Step may be left alone when it said that there is
+// nothing to do.
+const stepEvery = 20 * time.Millisecond
+
+// Step does a little of what there is to do and reports whether there is more.
+// It does not block. Call it again when Attention says so, when it returned
+// true, and after stepEvery at the latest.
+func (c *Core) Step() (more bool) {
+	now := c.o.Now()
+	c.applyView(now)
+	if c.taking.step(c) {
+		return true // before anything else: sessions without a home wait
+	}
+	c.runJobs()
+	more = c.spread.step(c, now)
+	more = c.fill.step(c, now) || more
+	more = c.away.step(c, now) || more
+	c.routes.expire(c, now)
+	c.pubs.expire(c, now)
+	c.fetches.expire(c, now)
+	c.tidy.step(c, now)
+	return more
+}
+
+// runJobs runs what others left to Step, unless a publication is on its way
+// through the sessions: what moves them stands between two.
+func (c *Core) runJobs() {
+	if c.spread.busy() {
+		return
+	}
+	c.mu.Lock()
+	jobs := c.jobs
+	c.jobs = nil
+	c.mu.Unlock()
+	for _, f := range jobs {
+		f()
+	}
+}
+
+// applyView acts on the latest view: it says who died, who came or returned,
+// and who is to hold what.
+func (c *Core) applyView(now time.Duration) {
+	c.mu.Lock()
+	v := c.next
+	if v == nil || v.Version == c.applied {
+		c.mu.Unlock()
+		return
+	}
+	c.applied = v.Version
+	var live []*Link
+	for _, p := range v.Peers(nil) {
+		if p.Incarnation != c.o.Self.Incarnation {
+			l := c.linkTo(p)
+			live = append(live, l)
+		}
+	}
+	var died, returned []*Link
+	for _, l := range c.links {
+		is := slices.Contains(live, l)
+		switch was := l.alive.Load(); {
+		case was && !is:
+			died = append(died, l)
+		case !was && is:
+			returned = append(returned, l)
+		}
+		l.alive.Store(is)
+	}
+	links := slices.Clone(c.links)
+	c.mu.Unlock()
+
+	p := newPlan(c, v)
+	c.plan.Store(p)
+	for _, l := range links {
+		wanted := l.plan(func(part uint16) bool { return p.holds(l, part) }, slices.Contains(returned, l))
+		if wanted > 0 {
+			c.fill.due = true
+		}
+	}
+	for _, l := range returned {
+		c.greet(l)
+	}
+	c.fill.uncertain = true
+	for _, l := range died {
+		c.log.Info("peer lost", "peer", l.peer.String())
+		c.o.Store.PeerGone(l.num)
+	}
+	c.routes.viewChanged(c, died, now)
+	c.pubs.viewChanged(c)
+	c.taking.begin(len(died) > 0)
+	c.wakeUp()
+}

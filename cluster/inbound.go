@@ -1,0 +1,251 @@
+package cluster
+
+import (
+	"encoding/binary"
+
+	"github.com/rookery-server/rookery/batch"
+	"github.com/rookery-server/rookery/shard"
+)
+
+const partitions = shard.Partitions
+
+// inbound is what a link remembers of its peer's messages. It is used by one
+// goroutine at a time: the one that has Link.rx.
+type inbound struct {
+	l      *Link
+	bodies [batch.Lanes]bodyIn
+	// pages binds the peer's handles to refs of ours, 0 none.
+	pages []*[pageSize]uint64
+	wire  [kindDiffer + 1]func(r *reader, lane batch.Lane) error
+}
+
+const (
+	pageSize = 256
+	// handleMax bounds what a peer can make us allocate for its handles: a page
+	// a claim, and no more claims than sessions can exist.
+	handleMax = 1 << 26
+)
+
+func (in *inbound) init(l *Link) {
+	in.l = l
+	in.wire = [...]func(*reader, batch.Lane) error{
+		kindOpen: in.open, kindState: in.state, kindTopic: in.topic, kindEvent: in.event,
+		kindClose: in.close, kindReset: in.reset, kindDrop: in.drop,
+		kindStale: in.stale, kindMerge: in.merge, kindOrphan: in.orphan,
+		kindMoved: in.moved, kindFetch: in.fetch, kindKept: in.kept,
+		kindForward: in.forward, kindAt: in.at, kindNotHere: in.notHere, kindReply: in.reply, kindGone: in.gone,
+		kindPublish: in.publish, kindPublished: in.published, kindNotify: in.notify, kindNotified: in.notified,
+		kindDigest: in.digest, kindDiffer: in.differ,
+	}
+}
+
+// handle handles one message. An error ends the connection.
+func (in *inbound) handle(lane batch.Lane, msg []byte) error {
+	r := &reader{left: msg}
+	kind := r.uint8()
+	if kind == 0 || int(kind) >= len(in.wire) {
+		return errMalformed
+	}
+	return in.wire[kind](r, lane)
+}
+
+// bound returns the session that a handle names, if the peer is its home still.
+func (in *inbound) bound(handle uint32) (ref uint64, ok bool) {
+	page := handle / pageSize
+	if int(page) >= len(in.pages) || in.pages[page] == nil {
+		return 0, false
+	}
+	ref = in.pages[page][handle%pageSize]
+	if ref == 0 {
+		return 0, false
+	}
+	s, ok := in.l.core.o.Store.Load(ref)
+	return ref, ok && s.home() == in.l.num
+}
+
+func (in *inbound) bind(handle uint32, ref uint64) bool {
+	if handle >= handleMax {
+		return false
+	}
+	page := int(handle / pageSize)
+	for len(in.pages) <= page {
+		in.pages = append(in.pages, nil)
+	}
+	if in.pages[page] == nil {
+		if ref == 0 {
+			return true
+		}
+		in.pages[page] = new([pageSize]uint64)
+	}
+	in.pages[page][handle%pageSize] = ref
+	return true
+}
+
+// each calls f for what the peer has bound; f returns what is to be bound instead.
+func (in *inbound) each(f func(ref uint64) uint64) {
+	for _, page := range in.pages {
+		if page == nil {
+			continue
+		}
+		for i, ref := range page {
+			if ref != 0 {
+				page[i] = f(ref)
+			}
+		}
+	}
+}
+
+// open takes a session that the peer is home of: new here, known as a copy of
+// this or another home, or even at home here.
+func (in *inbound) open(r *reader, lane batch.Lane) error {
+	handle, pointer := r.uint32(), r.uint8() != 0
+	s := r.snapshot(&in.bodies[lane])
+	if err := r.end(); err != nil {
+		return err
+	}
+	s.Home = in.l.num
+	if pointer {
+		s.Home |= homePointer
+	}
+	ref := in.l.core.accept(in.l, &s)
+	if !in.bind(handle, ref) {
+		return errMalformed
+	}
+	return nil
+}
+
+func (in *inbound) state(r *reader, _ batch.Lane) error {
+	handle, state := r.uint32(), r.uint64()
+	if err := r.end(); err != nil {
+		return err
+	}
+	if ref, ok := in.bound(handle); ok {
+		in.l.core.o.Store.Write(ref, state)
+	}
+	return nil
+}
+
+func (in *inbound) topic(r *reader, _ batch.Lane) error {
+	handle, on, topic := r.uint32(), r.uint8(), r.text()
+	if err := r.end(); err != nil {
+		return err
+	}
+	if ref, ok := in.bound(handle); ok {
+		in.l.core.o.Store.Subscribe(ref, topic, on != 0)
+	}
+	return nil
+}
+
+func (in *inbound) event(r *reader, lane batch.Lane) error {
+	handle := r.uint32()
+	e := r.event(&in.bodies[lane])
+	if err := r.end(); err != nil {
+		return err
+	}
+	if ref, ok := in.bound(handle); ok {
+		in.l.core.o.Store.Append(ref, &e)
+	}
+	return nil
+}
+
+func (in *inbound) close(r *reader, _ batch.Lane) error {
+	handle, id := r.uint32(), r.id()
+	if err := r.end(); err != nil {
+		return err
+	}
+	ref, ok := in.bound(handle)
+	if !ok {
+		return nil
+	}
+	// The handle may name another session by now.
+	if s, ok := in.l.core.o.Store.Load(ref); ok && s.ID == id {
+		in.l.core.o.Store.Remove(ref)
+		in.bind(handle, 0)
+	}
+	return nil
+}
+
+// reset unbinds the sessions of some partitions before they are filled again.
+// Those that the fill does not bring are collected as leftovers.
+func (in *inbound) reset(r *reader, _ batch.Lane) error {
+	return in.release(r, func(uint64) {})
+}
+
+// drop forgets the sessions of some partitions.
+func (in *inbound) drop(r *reader, _ batch.Lane) error {
+	return in.release(r, in.l.core.o.Store.Remove)
+}
+
+func (in *inbound) release(r *reader, f func(ref uint64)) error {
+	parts := r.partitions()
+	if err := r.end(); err != nil {
+		return err
+	}
+	var set partitionSet
+	for _, p := range parts {
+		set.add(p)
+	}
+	in.each(func(ref uint64) uint64 {
+		s, ok := in.l.core.o.Store.Load(ref)
+		switch {
+		case !ok || s.home() != in.l.num:
+			return 0
+		case !set.has(shard.PartitionOf(shard.Key(s.ID))):
+			return ref
+		}
+		f(ref)
+		return 0
+	})
+	return nil
+}
+
+// digest compares what the peer says that we hold of it with what we hold.
+func (in *inbound) digest(r *reader, _ batch.Lane) error {
+	theirs := make(map[uint16]uint64)
+	for n := r.count(10); n > 0; n-- {
+		b := r.take(10)
+		if b == nil {
+			break
+		}
+		p := binary.LittleEndian.Uint16(b)
+		if p >= partitions {
+			return errMalformed
+		}
+		theirs[p] = binary.LittleEndian.Uint64(b[2:])
+	}
+	if err := r.end(); err != nil {
+		return err
+	}
+	ours := in.digests()
+	var differ []uint16
+	for p := range uint16(partitions) {
+		if d, ok := theirs[p]; ok && d != ours[p] {
+			differ = append(differ, p)
+		}
+	}
+	if len(differ) == 0 {
+		return nil
+	}
+	// Without room for it the next round says it again.
+	_ = in.l.send(batch.Bulk, appendPartitions([]byte{kindDiffer}, differ))
+	return nil
+}
+
+// digests returns the digest of each partition of the peer's that we hold.
+func (in *inbound) digests() *[partitions]uint64 {
+	var sums [partitions]uint64
+	store := in.l.core.o.Store
+	in.each(func(ref uint64) uint64 {
+		if s, ok := store.Load(ref); ok && s.Home == in.l.num {
+			sums[shard.PartitionOf(shard.Key(s.ID))] += store.Digest(ref)
+		}
+		return ref
+	})
+	return &sums
+}
+
+// partitionSet is a set of partitions.
+type partitionSet [partitions / 64]uint64
+
+func (s *partitionSet) add(p uint16)      { s[p/64] |= 1 << (p % 64) }
+func (s *partitionSet) has(p uint16) bool { return s[p/64]&(1<<(p%64)) != 0 }

@@ -1,0 +1,295 @@
+package cluster
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/rookery-server/rookery/batch"
+	"github.com/rookery-server/rookery/shard"
+)
+
+// Link is this process's end towards one other process, for as long as both
+// run: connections under it come and go. It is what a mesh moves bytes for.
+//
+// Lock order: the locks of the Store, Core.mu, Link.rx, Link.mu. Nothing is
+// locked inside mu, so that hooks may be called under any lock.
+type Link struct {
+	core *Core
+	peer Peer   // immutable
+	num  uint32 // immutable; how sessions and the Store name the link, from 1
+
+	alive atomic.Bool // by the view; a dead peer may return
+
+	rx sync.Mutex // serialises Receive, Connect and Disconnect
+	in inbound    // guarded by rx
+
+	mu       sync.Mutex
+	m        *batch.Link          // guarded by mu
+	appended [batch.Lanes]uint64  // guarded by mu; last message of each lane
+	bodies   [batch.Lanes]bodyOut // guarded by mu
+	parts    []partition          // guarded by mu; nil as long as no copies are there
+	filling  int                  // guarded by mu; partitions in state partFilling
+	overrun  bool                 // guarded by mu; a partition fell back to partWanted
+}
+
+// partition is what the peer holds of our sessions in one partition.
+type partition struct {
+	state partState
+	// bulk is the last message of the bulk lane that concerns it: once that is
+	// acknowledged the data lane may take over without overtaking.
+	bulk uint64
+}
+
+type partState uint8
+
+const (
+	partNone    partState = iota
+	partWanted            // is to be filled: changes need not be sent
+	partFilling           // changes follow the fill on the bulk lane
+	partLive              // the peer has all; changes go on the data lane
+)
+
+func newLink(c *Core, p Peer, num uint32) *Link {
+	l := &Link{core: c, peer: p, num: num}
+	o := c.o.Link
+	o.Local, o.Remote = c.o.Self.Incarnation, p.Incarnation
+	l.m = batch.NewLink(o)
+	l.in.init(l)
+	return l
+}
+
+// Peer returns whom the link leads to.
+func (l *Link) Peer() Peer { return l.peer }
+
+// NextFrame implements Endpoint.
+func (l *Link) NextFrame(dst []byte) []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.m.NextFrame(dst)
+}
+
+// Heartbeat implements Endpoint.
+func (l *Link) Heartbeat(dst []byte) []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.m.Heartbeat(dst)
+}
+
+// Need implements Endpoint.
+func (l *Link) Need(p []byte) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.m.Need(p)
+}
+
+// Hello returns what the link tells its peer in a handshake.
+func (l *Link) Hello() batch.Hello {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.m.Hello()
+}
+
+// Resume implements Endpoint.
+func (l *Link) Resume() batch.Resume {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.m.Resume()
+}
+
+// Connect implements Endpoint.
+func (l *Link) Connect(r batch.Resume) error {
+	l.rx.Lock()
+	defer l.rx.Unlock()
+	l.mu.Lock()
+	err := l.m.Connect(r)
+	l.mu.Unlock()
+	l.core.wakeUp()
+	return err
+}
+
+// Disconnect implements Endpoint.
+func (l *Link) Disconnect(error) {
+	l.rx.Lock()
+	defer l.rx.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.m.Disconnect()
+}
+
+// Receive implements Endpoint. Messages are handled here, without the lock, so
+// that handlers may use this and other links.
+func (l *Link) Receive(p []byte) (n int, err error) {
+	l.rx.Lock()
+	defer l.rx.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := l.m.Acked(batch.Data) + l.m.Acked(batch.Bulk)
+	n, err = l.m.Receive(p, func(lane batch.Lane, msg []byte) error {
+		l.mu.Unlock()
+		defer l.mu.Lock()
+		return l.in.handle(lane, msg)
+	})
+	if l.m.Acked(batch.Data)+l.m.Acked(batch.Bulk) != before {
+		l.core.wakeUp() // somebody may wait for it
+	}
+	return n, err
+}
+
+// send appends one message. The error is batch.ErrFull or batch.ErrTooLarge.
+func (l *Link) send(lane batch.Lane, msg []byte) error {
+	l.mu.Lock()
+	_, err := l.append(lane, msg)
+	l.mu.Unlock()
+	l.core.wake(l)
+	return err
+}
+
+// must appends a message of which its sender bounds how many there are.
+func (l *Link) must(lane batch.Lane, msg []byte) error {
+	l.mu.Lock()
+	seq, err := l.m.AppendMust(lane, msg)
+	if err == nil {
+		l.appended[lane] = seq
+	}
+	l.mu.Unlock()
+	l.core.wake(l)
+	return err
+}
+
+// append is send for those who hold mu.
+func (l *Link) append(lane batch.Lane, msg []byte) (uint64, error) {
+	seq, err := l.m.Append(lane, msg)
+	if err == nil {
+		l.appended[lane] = seq
+	}
+	return seq, err
+}
+
+// room returns how many bytes send takes on a lane.
+func (l *Link) room(lane batch.Lane) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.m.Room(lane)
+}
+
+// release gives the peer credit for n bytes of messages that were queued.
+func (l *Link) release(lane batch.Lane, n int) {
+	l.mu.Lock()
+	l.m.Release(lane, n)
+	l.mu.Unlock()
+	l.core.wake(l)
+}
+
+func (l *Link) hold(lane batch.Lane, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.m.Hold(lane, n)
+}
+
+// mark is a point in what was sent on a link.
+type mark struct{ data, bulk uint64 }
+
+// mark returns the point behind everything that was appended.
+func (l *Link) mark() mark {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return mark{l.appended[batch.Data], l.appended[batch.Bulk]}
+}
+
+// reached reports whether the peer has processed everything before m.
+func (l *Link) reached(m mark) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.m.Acked(batch.Data) >= m.data && l.m.Acked(batch.Bulk) >= m.bulk
+}
+
+// change sends one change of a session in partition p to the peer, on the lane
+// that keeps it in order with the fill. build appends the message; it runs
+// under mu. A change that finds no room makes the whole partition wait for
+// another fill: nothing is lost, and no producer that holds locks has to wait.
+func (l *Link) change(p uint16, build func(b []byte, bodies *bodyOut) []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.parts == nil {
+		return
+	}
+	part := &l.parts[p]
+	lane := batch.Data
+	switch part.state {
+	case partNone, partWanted:
+		return
+	case partFilling:
+		lane = batch.Bulk
+	}
+	if !l.put(part, lane, build) {
+		l.want(part)
+	}
+	l.core.wake(l)
+}
+
+// put appends what build makes and reports whether there was room.
+func (l *Link) put(part *partition, lane batch.Lane, build func(b []byte, bodies *bodyOut) []byte) bool {
+	s := l.core.scratch.Get().(*scratch)
+	defer l.core.scratch.Put(s)
+	bodies := &l.bodies[lane]
+	keep := bodies.position()
+	s.b = build(s.b[:0], bodies)
+	seq, err := l.append(lane, s.b)
+	if err != nil {
+		bodies.rewind(keep)
+		return false
+	}
+	if lane == batch.Bulk {
+		part.bulk = seq
+	}
+	return true
+}
+
+// want makes a partition wait for a fill. mu is held.
+func (l *Link) want(part *partition) {
+	if part.state == partFilling {
+		l.filling--
+	}
+	part.state, l.overrun = partWanted, true
+	l.core.count.refills.Add(1)
+	l.core.wakeUp()
+}
+
+// plan sets which partitions the peer is to hold: has says whether it does now.
+func (l *Link) plan(holds func(p uint16) bool, again bool) (wanted int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for p := range uint16(shard.Partitions) {
+		held := holds(p)
+		if l.parts == nil {
+			if !held {
+				continue
+			}
+			l.parts = make([]partition, shard.Partitions)
+		}
+		part := &l.parts[p]
+		if part.state == partFilling && (!held || again) {
+			l.filling--
+		}
+		switch {
+		case !held:
+			*part = partition{}
+		case part.state == partNone || again:
+			part.state = partWanted
+		}
+		if part.state == partWanted {
+			wanted++
+		}
+	}
+	return wanted
+}
+
+// state returns what the peer holds of a partition.
+func (l *Link) state(p uint16) partState {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.parts == nil {
+		return partNone
+	}
+	return l.parts[p].state
+}

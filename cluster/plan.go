@@ -1,0 +1,186 @@
+package cluster
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+
+	"github.com/rookery-server/rookery/shard"
+)
+
+// plan is who holds what in one view, computed once.
+type plan struct {
+	view *View
+	// hash is the same for peers that see the same peers alive, and for others
+	// practically never.
+	hash uint64
+	// nodes are those that accept copies; rank holds for each partition their
+	// numbers in its rendezvous order.
+	nodes []*planNode
+	rank  []uint8
+	// targets are the links to which a session at home here is copied, for each
+	// partition width of them, nil behind the last.
+	targets []*Link
+	width   int
+	others  bool // other nodes are alive
+	lost    bool // a node is dead that may come back with sessions nobody else has
+}
+
+type planNode struct {
+	name    string
+	self    bool
+	workers []planWorker
+}
+
+// planWorker is one process; link is nil for this one.
+type planWorker struct {
+	hash uint64
+	link *Link
+}
+
+func newPlan(c *Core, v *View) *plan {
+	p := &plan{view: v}
+	if v == nil {
+		p.nodes = []*planNode{{name: c.o.Self.Node, self: true, workers: []planWorker{{}}}}
+	} else {
+		p.read(c, v)
+	}
+	names := make([]uint64, len(p.nodes))
+	for i, n := range p.nodes {
+		names[i] = shard.NameHash(n.name)
+	}
+	p.rank = make([]uint8, partitions*len(names))
+	order := make([]int, 0, len(names))
+	copies := c.o.Replicas - 1
+	if c.o.Replicas < 0 || copies > len(names) {
+		copies = len(names)
+	}
+	p.width = copies + 1
+	p.targets = make([]*Link, partitions*p.width)
+	for part := range uint16(partitions) {
+		order = shard.Rank(order, part, names)
+		at := p.rank[int(part)*len(names):][:len(names)]
+		for i, n := range order {
+			at[i] = uint8(n)
+		}
+		p.aim(c, part, copies)
+	}
+	return p
+}
+
+// read takes from the view who is alive.
+func (p *plan) read(c *Core, v *View) {
+	for _, peer := range v.Peers(nil) {
+		p.hash = mix(p.hash ^ peer.Incarnation)
+	}
+	for i := range v.Nodes {
+		n := &v.Nodes[i]
+		self := n.Name == c.o.Self.Node
+		p.others = p.others || !self && n.State.Serves()
+		p.lost = p.lost || n.State == Dead || n.State == Suspect
+		if !n.Accepts() || len(p.nodes) == maxNodes {
+			continue
+		}
+		node := &planNode{name: n.Name, self: self}
+		for j := range n.Workers {
+			w := &n.Workers[j]
+			if !w.State.Serves() {
+				continue
+			}
+			hash := shard.NameHash(n.Name + "/" + strconv.Itoa(int(w.Worker)))
+			if w.Incarnation == c.o.Self.Incarnation {
+				node.workers = append(node.workers, planWorker{hash: hash})
+			} else {
+				node.workers = append(node.workers, planWorker{hash, c.Open(n.peer(w))})
+			}
+		}
+		if len(node.workers) > 0 {
+			p.nodes = append(p.nodes, node)
+		}
+	}
+}
+
+// maxNodes is how many nodes hold copies; a rank is one byte.
+const maxNodes = 255
+
+// worker returns the link to the process of a node that holds a partition, nil
+// for this process.
+func (n *planNode) worker(part uint16) *Link {
+	if len(n.workers) == 1 {
+		return n.workers[0].link
+	}
+	best := slices.MaxFunc(n.workers, func(a, b planWorker) int {
+		return cmp.Compare(shard.Weight(part, a.hash), shard.Weight(part, b.hash))
+	})
+	return best.link
+}
+
+// order returns the numbers of the nodes that hold a partition, the first first.
+func (p *plan) order(part uint16) []uint8 { return p.rank[int(part)*len(p.nodes):][:len(p.nodes)] }
+
+// aim sets the targets of a partition: copies on the first nodes that are not
+// this one, and for who asks the first node, a pointer if that is this node and
+// another worker is asked.
+func (p *plan) aim(c *Core, part uint16, copies int) {
+	targets := p.targets[int(part)*p.width:][:p.width]
+	k := 0
+	for i, n := range p.order(part) {
+		node := p.nodes[n]
+		switch l := node.worker(part); {
+		case node.self && l != nil && i == 0:
+			targets[k] = l
+			k++
+		case !node.self && copies > 0:
+			targets[k] = l
+			k++
+			copies--
+		}
+		if k == len(targets) {
+			return
+		}
+	}
+}
+
+// of returns the links to which sessions of a partition at home here are copied.
+func (p *plan) of(part uint16) []*Link {
+	targets := p.targets[int(part)*p.width:][:p.width]
+	for i, l := range targets {
+		if l == nil {
+			return targets[:i]
+		}
+	}
+	return targets
+}
+
+// holds reports whether a peer is to hold copies of a partition.
+func (p *plan) holds(l *Link, part uint16) bool { return slices.Contains(p.of(part), l) }
+
+// first reports whether this process is asked first for a partition.
+func (p *plan) first(part uint16) bool {
+	order := p.order(part)
+	if len(order) == 0 {
+		return false
+	}
+	node := p.nodes[order[0]]
+	return node.self && node.worker(part) == nil
+}
+
+// successor returns who takes over the sessions of a partition whose home was on
+// a node that is lost, or on a lost worker of it: the holder of the first copy.
+// here says that it is this process; a nil link without here, that there is none.
+func (p *plan) successor(part uint16, lost string) (l *Link, here bool) {
+	for _, n := range p.order(part) {
+		if node := p.nodes[n]; node.name != lost {
+			l = node.worker(part)
+			return l, l == nil
+		}
+	}
+	return nil, false
+}
+
+// mix is the finalizer of SplitMix64.
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}

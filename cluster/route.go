@@ -1,0 +1,430 @@
+package cluster
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/rookery-server/rookery/batch"
+	"github.com/rookery-server/rookery/shard"
+)
+
+// routes are the requests of connections here that are on their way to the home
+// of their session, and the streams that other peers hold open on connections
+// here. A connection has at most one of either.
+type routes struct {
+	last   uint64
+	byNum  map[uint64]*route
+	byConn map[uint64]*route
+	bytes  int // of the requests
+}
+
+// route is one request, or the stream that it became. The request is kept until
+// its first answer, so that one that may be repeated can be taken elsewhere.
+type route struct {
+	num      uint64 // what other peers call it; never used again
+	conn     uint64
+	id       ID
+	msg      []byte // nil once an answer has come
+	repeat   bool   // asking twice does no harm
+	held     bool   // it is a stream now
+	at       *Link  // who has it, as far as is known
+	tried    []*Link
+	unsure   bool          // one of them may know it soon
+	retryAt  time.Duration // 0: not now
+	deadline time.Duration // of retrying
+}
+
+const (
+	routeBytesMax = 64 << 20
+	routeAgain    = 20 * time.Millisecond
+	// hopsMax is how often a request is sent on: to a holder, to the home, and
+	// once more if that has just changed.
+	hopsMax = 3
+	// askedMax is how many peers are asked for a session that nobody knows.
+	askedMax = 8
+)
+
+// Route takes a request of a connection of ours whose session is not at home
+// here and brings it to where it is, or says with Store.Serve from 0 that it is
+// here now, or with Store.Refuse that it cannot be reached. With repeat the
+// request may be asked twice, as those can that open a stream. msg is copied.
+func (c *Core) Route(conn uint64, id ID, msg []byte, repeat bool) {
+	c.mu.Lock()
+	t := &c.routes
+	if t.bytes+len(msg) > routeBytesMax {
+		c.mu.Unlock()
+		c.o.Store.Refuse(conn, RefusedBusy)
+		return
+	}
+	if old := t.byConn[conn]; old != nil {
+		t.drop(old)
+	}
+	t.last++
+	r := &route{num: t.last, conn: conn, id: id, msg: slices.Clone(msg), repeat: repeat, deadline: c.o.Now() + c.o.HoldTimeout}
+	t.byNum[r.num], t.byConn[conn] = r, r
+	t.bytes += len(msg)
+	c.mu.Unlock()
+	c.count.forwarded.Add(1)
+	c.try(r)
+}
+
+// drop forgets a request or a stream. Core.mu is held.
+func (t *routes) drop(r *route) {
+	if t.byNum[r.num] != r {
+		return
+	}
+	delete(t.byNum, r.num)
+	delete(t.byConn, r.conn)
+	t.bytes -= len(r.msg)
+}
+
+// answered notes that an answer has come: the request will not be repeated.
+// Core.mu is held.
+func (t *routes) answered(r *route) {
+	t.bytes -= len(r.msg)
+	r.msg, r.retryAt = nil, 0
+}
+
+// found says where a session is.
+type found struct {
+	ref   uint64 // not 0: it is at home here
+	to    *Link  // else who to ask: its home or, if it is not known, a holder of its partition
+	known bool   // a copy is here
+	soon  bool   // it will be at home here in a moment
+}
+
+func (c *Core) find(id ID) found {
+	part := shard.PartitionOf(shard.Key(id))
+	p := c.plan.Load()
+	if ref, ok := c.o.Store.Find(id); ok {
+		if s, ok := c.o.Store.Load(ref); ok {
+			return c.findHome(p, part, ref, &s)
+		}
+	}
+	for _, n := range p.order(part) {
+		if l := p.nodes[n].worker(part); l != nil {
+			return found{to: l}
+		}
+	}
+	return found{}
+}
+
+func (c *Core) findHome(p *plan, part uint16, ref uint64, s *Session) found {
+	if s.Home == 0 {
+		return found{ref: ref, known: true}
+	}
+	home := c.link(s.home())
+	if home.alive.Load() {
+		return found{to: home, known: true}
+	}
+	to, here := p.successor(part, home.peer.Node)
+	return found{to: to, known: true, soon: here}
+}
+
+// try sends a request on its way.
+func (c *Core) try(r *route) {
+	f := c.find(r.id)
+	c.mu.Lock()
+	if c.routes.byNum[r.num] != r || r.msg == nil {
+		c.mu.Unlock()
+		return // its client has gone, or an answer has come
+	}
+	if f.ref != 0 {
+		conn, msg := r.conn, r.msg
+		c.routes.drop(r)
+		c.mu.Unlock()
+		c.o.Store.Serve(0, conn, msg)
+		return
+	}
+	defer c.mu.Unlock()
+	to := f.to
+	switch {
+	case f.soon:
+		r.retryAt = c.o.Now() + routeAgain
+		return
+	case to == nil || slices.Contains(r.tried, to):
+		to = c.nextToAsk(r)
+	}
+	if to == nil {
+		c.exhausted(r)
+		return
+	}
+	r.at, r.retryAt = to, 0
+	if to.send(batch.Data, appendForward(c.o.Self.Incarnation, r.num, hopsMax, r.id, r.msg)) != nil {
+		r.retryAt = c.o.Now() + routeAgain // until the deadline
+	}
+}
+
+func appendForward(inc, num uint64, hops uint8, id ID, msg []byte) []byte {
+	b := append(make([]byte, 0, 40+len(msg)), kindForward)
+	b = le.AppendUint64(b, inc)
+	b = binary.AppendUvarint(b, num)
+	b = append(append(b, hops), id[:]...)
+	return append(b, msg...)
+}
+
+// nextToAsk returns a peer that has not been asked for a session yet: holders of
+// its partition first. mu is held.
+func (c *Core) nextToAsk(r *route) *Link {
+	if len(r.tried) >= askedMax {
+		return nil
+	}
+	p := c.plan.Load()
+	part := shard.PartitionOf(shard.Key(r.id))
+	for _, n := range p.order(part) {
+		if l := p.nodes[n].worker(part); l != nil && l.alive.Load() && !slices.Contains(r.tried, l) {
+			return l
+		}
+	}
+	for _, l := range c.links {
+		if l.alive.Load() && !slices.Contains(r.tried, l) {
+			return l
+		}
+	}
+	return nil
+}
+
+// exhausted decides about a session that nobody who was asked knows. As long as
+// a node is away that may know it, nobody can say that it is gone. mu is held.
+func (c *Core) exhausted(r *route) {
+	now := c.o.Now()
+	why := RefusedUnknown
+	if c.plan.Load().lost || r.unsure || c.taking.on.Load() {
+		if now < r.deadline {
+			r.tried, r.unsure, r.retryAt = nil, false, now+routeAgain
+			return
+		}
+		why = RefusedUnavailable
+		c.count.unavailable.Add(1)
+	}
+	c.refuse(r, why)
+}
+
+// refuse ends a request. mu is held.
+func (c *Core) refuse(r *route, why Refusal) {
+	c.routes.drop(r)
+	c.job(func() { c.o.Store.Refuse(r.conn, why) })
+}
+
+// cut ends a response or stream that has begun. mu is held.
+func (c *Core) cut(r *route) {
+	c.routes.drop(r)
+	c.job(func() { c.o.Store.Deliver(r.conn, ReplyClose, nil) })
+}
+
+// ConnGone says that a connection of ours has closed for which a request was
+// routed or on which another peer has a stream.
+func (c *Core) ConnGone(conn uint64) {
+	c.mu.Lock()
+	r := c.routes.byConn[conn]
+	if r != nil {
+		c.routes.drop(r)
+	}
+	c.mu.Unlock()
+	if r != nil && r.at != nil && r.at.alive.Load() {
+		c.gone(r.at, r.num)
+	}
+}
+
+func (c *Core) gone(l *Link, num uint64) {
+	if l.must(batch.Data, binary.AppendUvarint([]byte{kindGone}, num)) != nil {
+		c.count.lostReplies.Add(1) // what it sends next is answered so again
+	}
+}
+
+// Reply sends bytes of a response, or of a stream, to a connection of a peer, as
+// Store.Serve named it. The error is ErrPeerGone, or batch.ErrFull: the peer
+// does not read.
+func (c *Core) Reply(to uint32, conn uint64, flags ReplyFlags, p []byte) error {
+	l := c.link(to)
+	if l == nil || !l.alive.Load() {
+		return ErrPeerGone
+	}
+	for {
+		chunk := p[:min(len(p), replyMax)]
+		p = p[len(chunk):]
+		f := flags
+		if len(p) > 0 {
+			f = 0
+		}
+		b := append(make([]byte, 0, 12+len(chunk)), kindReply)
+		b = append(binary.AppendUvarint(b, conn), byte(f))
+		if err := l.must(batch.Data, append(b, chunk...)); err != nil {
+			return err
+		}
+		if len(p) == 0 {
+			return nil
+		}
+	}
+}
+
+// replyMax is how many bytes of a response go into one message.
+const replyMax = 64 << 10
+
+// viewChanged ends what waits for peers that are lost: streams are cut, so that
+// their clients resume them elsewhere, and requests that may be repeated are.
+func (t *routes) viewChanged(c *Core, died []*Link, now time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range t.sorted() {
+		switch {
+		case !slices.Contains(died, r.at):
+		case r.msg != nil && r.repeat:
+			r.at, r.tried, r.retryAt, r.deadline = nil, nil, now, now+c.o.HoldTimeout
+		case r.msg != nil:
+			c.refuse(r, RefusedLost)
+		default:
+			c.cut(r)
+		}
+	}
+}
+
+// sorted returns the routes in a fixed order.
+func (t *routes) sorted() []*route {
+	all := make([]*route, 0, len(t.byNum))
+	for _, r := range t.byNum {
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b *route) int { return cmp.Compare(a.num, b.num) })
+	return all
+}
+
+// expire tries again what is due and refuses what has waited too long.
+func (t *routes) expire(c *Core, now time.Duration) {
+	c.mu.Lock()
+	var due []*route
+	for _, r := range t.byNum {
+		if r.retryAt != 0 && now >= r.retryAt {
+			due = append(due, r)
+		}
+	}
+	slices.SortFunc(due, func(a, b *route) int { return cmp.Compare(a.num, b.num) })
+	due = slices.DeleteFunc(due, func(r *route) bool {
+		r.retryAt = 0
+		late := now >= r.deadline
+		if late {
+			c.count.unavailable.Add(1)
+			c.refuse(r, RefusedUnavailable)
+		}
+		return late
+	})
+	c.mu.Unlock()
+	for _, r := range due {
+		c.try(r)
+	}
+}
+
+// forward takes a request of a peer's connection: for a session at home here,
+// or to be sent on.
+func (in *inbound) forward(r *reader, _ batch.Lane) error {
+	c := in.l.core
+	inc, num, hops, id := r.uint64(), r.uvarint(), r.uint8(), r.id()
+	msg := r.rest()
+	if err := r.end(); err != nil {
+		return err
+	}
+	from := c.linkOf(inc)
+	if from == nil {
+		return nil // we have not met; it asks again when it has waited in vain
+	}
+	f := c.find(id)
+	switch {
+	case f.ref != 0:
+		c.tellAt(from, num, c.o.Self.Incarnation)
+		c.o.Store.Serve(from.num, num, msg)
+	case f.known && !f.soon && f.to != nil && f.to != from && hops > 1 &&
+		f.to.send(batch.Data, appendForward(inc, num, hops-1, id, msg)) == nil:
+		c.tellAt(from, num, f.to.peer.Incarnation)
+	default:
+		sure := byte(1)
+		if f.known || c.taking.on.Load() {
+			sure = 0
+		}
+		if from.must(batch.Control, append(binary.AppendUvarint([]byte{kindNotHere}, num), sure)) != nil {
+			c.count.lostReplies.Add(1)
+		}
+	}
+	return nil
+}
+
+// tellAt says where a request has gone, so that it is not waited for in vain if
+// that peer is lost.
+func (c *Core) tellAt(from *Link, num, inc uint64) {
+	b := binary.AppendUvarint([]byte{kindAt}, num)
+	if from.must(batch.Control, le.AppendUint64(b, inc)) != nil {
+		c.count.lostReplies.Add(1)
+	}
+}
+
+func (in *inbound) at(r *reader, _ batch.Lane) error {
+	num, inc := r.uvarint(), r.uint64()
+	if err := r.end(); err != nil {
+		return err
+	}
+	c := in.l.core
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, rt := c.byInc[inc], c.routes.byNum[num]
+	if rt == nil || rt.msg == nil || at == nil {
+		return nil
+	}
+	if rt.at = at; !at.alive.Load() && rt.repeat {
+		rt.retryAt = c.o.Now() // it went to a peer that we have already given up
+	}
+	return nil
+}
+
+func (in *inbound) notHere(r *reader, _ batch.Lane) error {
+	num, sure := r.uvarint(), r.uint8()
+	if err := r.end(); err != nil {
+		return err
+	}
+	c := in.l.core
+	c.mu.Lock()
+	rt := c.routes.byNum[num]
+	if rt == nil || rt.msg == nil {
+		c.mu.Unlock()
+		return nil
+	}
+	rt.tried = append(rt.tried, in.l)
+	rt.unsure = rt.unsure || sure == 0
+	c.mu.Unlock()
+	c.try(rt)
+	return nil
+}
+
+func (in *inbound) reply(r *reader, _ batch.Lane) error {
+	num, flags := r.uvarint(), ReplyFlags(r.uint8())
+	p := r.rest()
+	if err := r.end(); err != nil {
+		return err
+	}
+	c := in.l.core
+	c.mu.Lock()
+	rt := c.routes.byNum[num]
+	if rt == nil || rt.msg == nil && rt.at != in.l {
+		c.mu.Unlock()
+		c.gone(in.l, num)
+		return nil
+	}
+	rt.at = in.l
+	c.routes.answered(rt)
+	rt.held = rt.held || flags&ReplyHold != 0
+	if flags&(ReplyLast|ReplyClose) != 0 {
+		c.routes.drop(rt)
+	}
+	c.mu.Unlock()
+	c.o.Store.Deliver(rt.conn, flags, p)
+	return nil
+}
+
+func (in *inbound) gone(r *reader, _ batch.Lane) error {
+	num := r.uvarint()
+	if err := r.end(); err != nil {
+		return err
+	}
+	in.l.core.o.Store.ClientGone(in.l.num, num)
+	return nil
+}

@@ -1,0 +1,335 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/rookery-server/rookery/batch"
+)
+
+// spreading brings publications to the sessions that are at home here, one
+// after another, a few hundred sessions a step. It is the only place where a
+// session at home gets them, and sessions come and go between two publications
+// only, so that what it has spread is a number for each publisher: seen.
+//
+// Step uses it; queue is guarded by Core.mu.
+type spreading struct {
+	queue []incoming
+
+	cur   *incoming
+	walk  Walk
+	start uint64 // hash of the view in which the walk began
+
+	// seen is, for each publisher, the last publication that was spread here.
+	seen map[uint64]uint64
+	// refusing is, for each publisher of which one was refused, its number:
+	// later ones are refused too until it comes again.
+	refusing map[uint64]uint64
+	ring     []replayed // the latest, for sessions that come from elsewhere
+	ringSize int        // bytes
+	// ahead are former homes of sessions that came here, by what they had
+	// spread and we had not. As long as there are some, logs are searched for
+	// what is spread.
+	ahead []map[uint64]uint64
+	waits []wait // spread, but not yet held by all copies
+}
+
+// incoming is a publication that is to be spread here.
+type incoming struct {
+	from    *Link // nil: ours
+	inc     uint64
+	number  uint64
+	base    uint64 // the publisher's oldest that is not through
+	again   bool
+	acked   bool
+	began   bool // no publication: number is the publisher's last when it first saw us
+	view    uint64
+	origin  Origin
+	payload []byte
+	size    int // held back from the peer's credit
+}
+
+type replayed struct {
+	inc, number uint64
+	origin      Origin
+	payload     []byte
+	at          time.Duration
+}
+
+const (
+	ringMax      = 1024
+	ringBytesMax = 4 << 20
+	spreadStep   = 256 // sessions in a step
+	waitsMax     = 4096
+)
+
+// status is how a publication ended at one peer.
+type status uint8
+
+const (
+	statusHeld  status = iota + 1 // copies have it
+	statusRetry                   // not spread, or somebody was lost meanwhile: send it again
+)
+
+// wait is a publication whose copies are on their way.
+type wait struct {
+	in        incoming
+	view      uint64
+	delivered int
+	marks     []linkMark
+	report    func(st status, delivered int)
+	at        time.Duration
+}
+
+type linkMark struct {
+	l *Link
+	m mark
+}
+
+// enqueue adds a publication. Core.mu is held. The queue is bounded by what
+// publishers may have on their way and by the credit of the links.
+func (s *spreading) enqueue(c *Core, in incoming) {
+	s.queue = append(s.queue, in)
+	c.wakeUp()
+}
+
+func (in *inbound) publish(r *reader, lane batch.Lane) error {
+	size := len(r.left)
+	p := incoming{from: in.l, inc: in.l.peer.Incarnation, size: size}
+	p.number, p.base = r.uvarint(), r.uvarint()
+	flags := r.uint8()
+	p.again, p.acked, p.began = flags&flagAgain != 0, flags&flagAcked != 0, flags&flagBegan != 0
+	p.view, p.origin = r.uint64(), r.origin()
+	p.payload = slices.Clone(r.rest())
+	if err := r.end(); err != nil {
+		return err
+	}
+	in.l.hold(lane, size)
+	c := in.l.core
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.spread.enqueue(c, p)
+	return nil
+}
+
+// busy reports whether a publication is on its way through the sessions.
+func (s *spreading) busy() bool { return s.cur != nil }
+
+// step does a part of the current publication, or begins the next.
+func (s *spreading) step(c *Core, now time.Duration) (more bool) {
+	s.settle(c, now)
+	if s.cur == nil && !s.begin(c, now) {
+		return false
+	}
+	if s.walk.Step(spreadStep) {
+		s.finish(c, now)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return s.cur != nil || len(s.queue) > 0 && len(s.waits) < waitsMax
+}
+
+// begin takes the next publication that may be spread.
+func (s *spreading) begin(c *Core, now time.Duration) bool {
+	for len(s.waits) < waitsMax {
+		c.mu.Lock()
+		if len(s.queue) == 0 {
+			c.mu.Unlock()
+			return false
+		}
+		in := s.queue[0]
+		s.queue[0] = incoming{}
+		s.queue = s.queue[1:]
+		c.mu.Unlock()
+		if in.began {
+			s.seen[in.inc] = max(s.seen[in.inc], in.number)
+			s.done(c, &in, statusHeld, 0)
+			continue
+		}
+		if s.refuses(c, &in) {
+			s.done(c, &in, statusRetry, 0)
+			continue
+		}
+		walk, err := c.o.Store.Spread(in.payload, in.origin, in.again || len(s.ahead) > 0)
+		if err != nil {
+			c.count.badPublications.Add(1)
+			s.done(c, &in, statusHeld, 0) // nobody will ever understand it
+			continue
+		}
+		s.seen[in.inc] = max(s.seen[in.inc], in.number)
+		s.remember(&in, now)
+		s.cur, s.walk, s.start = &in, walk, c.plan.Load().hash
+		return true
+	}
+	return false
+}
+
+// refuses reports whether a publication must come again: its publisher sees
+// other peers alive than we do, or an earlier one has been refused. Those that
+// nobody waits for are spread as they come.
+func (s *spreading) refuses(c *Core, in *incoming) bool {
+	if !in.acked {
+		return false
+	}
+	if first, ok := s.refusing[in.inc]; ok {
+		if in.number > first && in.base <= first {
+			return true
+		}
+		delete(s.refusing, in.inc)
+	}
+	if in.view != c.plan.Load().hash || c.taking.on.Load() {
+		s.refusing[in.inc] = in.number
+		c.count.refused.Add(1)
+		return true
+	}
+	return false
+}
+
+// remember keeps a publication for sessions that come.
+func (s *spreading) remember(in *incoming, now time.Duration) {
+	s.ring = append(s.ring, replayed{in.inc, in.number, in.origin, in.payload, now})
+	s.ringSize += len(in.payload)
+	drop := 0
+	for len(s.ring)-drop > ringMax || s.ringSize > ringBytesMax && drop < len(s.ring)-1 {
+		s.ringSize -= len(s.ring[drop].payload)
+		s.ring[drop] = replayed{}
+		drop++
+	}
+	s.ring = s.ring[drop:]
+}
+
+func (s *spreading) finish(c *Core, now time.Duration) {
+	in, delivered := s.cur, s.walk.Delivered()
+	s.cur, s.walk = nil, nil
+	s.caughtUp()
+	if !in.acked {
+		s.done(c, in, statusHeld, delivered)
+		return
+	}
+	s.waits = append(s.waits, wait{
+		in: *in, view: s.start, delivered: delivered, marks: c.marks(), at: now,
+		report: func(st status, n int) { s.done(c, in, st, n) },
+	})
+	s.settle(c, now)
+}
+
+// marks returns where each link to a peer that is alive stands.
+func (c *Core) marks() []linkMark {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var marks []linkMark
+	for _, l := range c.links {
+		if l.alive.Load() && !l.sameNode() {
+			marks = append(marks, linkMark{l, l.mark()})
+		}
+	}
+	return marks
+}
+
+// settle reports the publications that all copies have.
+func (s *spreading) settle(c *Core, now time.Duration) {
+	for len(s.waits) > 0 {
+		w := &s.waits[0]
+		p := c.plan.Load()
+		switch {
+		case p.hash != w.view || c.taking.on.Load():
+			w.report(statusRetry, w.delivered)
+		case !p.others || !c.fill.covered(c) || !w.held():
+			return
+		default:
+			c.count.ackSeconds(now - w.at)
+			w.report(statusHeld, w.delivered)
+		}
+		s.waits[0] = wait{}
+		s.waits = s.waits[1:]
+	}
+}
+
+func (w *wait) held() bool {
+	for _, m := range w.marks {
+		if !m.l.reached(m.m) {
+			return false
+		}
+	}
+	return true
+}
+
+// done tells the publisher and gives its credit back.
+func (s *spreading) done(c *Core, in *incoming, st status, delivered int) {
+	if in.from == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.pubs.published(c, 0, in.number, st, delivered)
+		return
+	}
+	in.from.release(batch.Data, in.size)
+	if !in.acked {
+		return
+	}
+	b := append(make([]byte, 0, 24), kindPublished)
+	b = append(binary.AppendUvarint(b, in.number), byte(st))
+	if in.from.must(batch.Control, binary.AppendUvarint(b, uint64(delivered))) != nil {
+		c.count.lostReplies.Add(1) // the publisher sends it again
+	}
+}
+
+// replay brings a session that has just come what was spread here before it
+// came and not there. With seen it is what its former home had spread; without,
+// that is not known, and everything of the last seconds is offered to its log.
+// ok is false if too much has happened meanwhile.
+func (s *spreading) replay(c *Core, ref uint64, seen map[uint64]uint64) (ok bool) {
+	if seen != nil && !s.covers(seen) {
+		return false
+	}
+	now := c.o.Now()
+	for i := range s.ring {
+		e := &s.ring[i]
+		if seen == nil && now-e.at > replayAge || seen != nil && e.number <= seen[e.inc] {
+			continue
+		}
+		if c.o.Store.SpreadTo(ref, e.payload, e.origin, true) == nil {
+			c.count.replayed.Add(1)
+		}
+	}
+	for inc, n := range seen {
+		if n > s.seen[inc] {
+			s.ahead = append(s.ahead, seen)
+			break
+		}
+	}
+	return true
+}
+
+// replayAge is longer than it takes to notice that a peer is dead.
+const replayAge = 2 * time.Second
+
+// covers reports whether the ring has everything that was spread here and not
+// there.
+func (s *spreading) covers(seen map[uint64]uint64) bool {
+	oldest := map[uint64]uint64{}
+	for i := range s.ring {
+		e := &s.ring[i]
+		if _, ok := oldest[e.inc]; !ok {
+			oldest[e.inc] = e.number
+		}
+	}
+	for inc, n := range s.seen {
+		if there := seen[inc]; there < n && (oldest[inc] == 0 || oldest[inc] > there+1) {
+			return false
+		}
+	}
+	return true
+}
+
+// caughtUp forgets sessions whose former home is not ahead of us any more.
+func (s *spreading) caughtUp() {
+	s.ahead = slices.DeleteFunc(s.ahead, func(a map[uint64]uint64) bool {
+		for inc, n := range a {
+			if n > s.seen[inc] {
+				return false
+			}
+		}
+		return true
+	})
+}

@@ -1,0 +1,280 @@
+package cluster
+
+import (
+	"cmp"
+	"slices"
+	"sync/atomic"
+
+	"github.com/rookery-server/rookery/batch"
+	"github.com/rookery-server/rookery/shard"
+)
+
+// accept takes what a peer says of a session it is home of and returns the ref
+// of the copy, 0 if there is none: the peer is not home any more, or there is
+// no room. The higher epoch is right, of equal ones that of the greater peer.
+func (c *Core) accept(l *Link, s *Snapshot) (ref uint64) {
+	defer c.locked(s.ID).Unlock()
+	store := c.o.Store
+	ref, ok := store.Find(s.ID)
+	var cur Session
+	if ok {
+		cur, ok = store.Load(ref)
+	}
+	if !ok {
+		ref, err := store.Adopt(s)
+		if err != nil {
+			c.count.refusedCopies.Add(1)
+			return 0
+		}
+		return ref
+	}
+	if cur.home() != l.num && !c.newer(l, s.Epoch, &cur) {
+		c.stale(l, &cur)
+		return 0
+	}
+	if cur.Home == 0 {
+		c.count.fenced.Add(1)
+		c.log.Warn("a session had a newer home elsewhere; what this one wrote to its protocol state is lost",
+			"home", l.peer.String(), "epoch", s.Epoch, "ours", cur.Epoch)
+	}
+	extra, ok := store.Replace(ref, s)
+	if !ok {
+		return 0
+	}
+	if len(extra) > 0 {
+		c.merge(l, s.ID, extra)
+	}
+	return ref
+}
+
+// newer reports whether what l's peer says of a session with that epoch counts
+// more than cur.
+func (c *Core) newer(l *Link, epoch uint32, cur *Session) bool {
+	if epoch != cur.Epoch {
+		return epoch > cur.Epoch
+	}
+	return l.peer.PeerID.Compare(c.homeOf(cur)) > 0
+}
+
+// homeOf returns who is home of a session.
+func (c *Core) homeOf(s *Session) PeerID {
+	if l := c.link(s.home()); l != nil {
+		return l.peer.PeerID
+	}
+	return c.o.Self.PeerID
+}
+
+// stale tells a peer that it is not home of a session any more.
+func (c *Core) stale(l *Link, cur *Session) {
+	b := appendID(nil, kindStale, cur.ID)
+	b = le.AppendUint32(b, cur.Epoch)
+	b = le.AppendUint64(b, c.homeOf(cur).Incarnation)
+	if l.must(batch.Data, b) != nil {
+		c.count.lostReplies.Add(1) // it opens the session again with its next fill
+	}
+}
+
+// merge sends events that the peer's log of a session lacks, a few at a time.
+func (c *Core) merge(l *Link, id ID, events []Event) {
+	for chunk := range slices.Chunk(events, mergeEvents) {
+		b := appendEvents(appendID(nil, kindMerge, id), chunk, nil)
+		if l.must(batch.Bulk, b) != nil {
+			c.count.lostMerges.Add(uint64(len(chunk)))
+			c.log.Error("events of a session could not be brought to its home: the link is full",
+				"home", l.peer.String(), "events", len(chunk))
+		}
+	}
+}
+
+// mergeEvents is how many events go into one message.
+const mergeEvents = 64
+
+// stale: a session that we thought to be home of is home elsewhere. Its events
+// go there and it becomes a copy, which its home fills or which is collected.
+func (in *inbound) stale(r *reader, _ batch.Lane) error {
+	id := r.id()
+	var epoch uint32
+	if b := r.take(4); b != nil {
+		epoch = le.Uint32(b)
+	}
+	inc := r.uint64()
+	if err := r.end(); err != nil {
+		return err
+	}
+	c := in.l.core
+	defer c.locked(id).Unlock()
+	home := c.linkOf(inc)
+	ref, ok := c.o.Store.Find(id)
+	if !ok || home == nil {
+		return nil
+	}
+	cur, ok := c.o.Store.Load(ref)
+	if !ok || cur.Home != 0 || !c.newer(home, epoch, &cur) {
+		return nil
+	}
+	c.count.fenced.Add(1)
+	c.log.Warn("a session had a newer home elsewhere; what this one wrote to its protocol state is lost",
+		"home", home.peer.String(), "epoch", epoch, "ours", cur.Epoch)
+	bare := Snapshot{Session: Session{ID: id, Epoch: epoch, Home: home.num, State: cur.State}}
+	if extra, ok := c.o.Store.Replace(ref, &bare); ok {
+		c.merge(home, id, extra)
+	}
+	return nil
+}
+
+func (in *inbound) merge(r *reader, lane batch.Lane) error {
+	id := r.id()
+	events := r.events(&in.bodies[lane])
+	if err := r.end(); err != nil {
+		return err
+	}
+	c := in.l.core
+	ref, ok := c.o.Store.Find(id)
+	if !ok {
+		return nil // the session has ended
+	}
+	s, ok := c.o.Store.Load(ref)
+	switch home := c.link(s.home()); {
+	case !ok:
+	case s.Home == 0:
+		c.o.Store.Merge(ref, events)
+		c.count.merged.Add(uint64(len(events)))
+	case home != in.l && home.alive.Load():
+		c.merge(home, id, events) // it has moved on
+	}
+	return nil
+}
+
+// takeover finds the sessions whose home is lost and makes their first copy
+// their home.
+type takeover struct {
+	on      atomic.Bool // others read it
+	at      uint32
+	orphans map[*Link][]ID
+}
+
+// begin starts a pass, from the start if one runs: the view has changed.
+func (t *takeover) begin(died bool) {
+	if died || t.on.Load() {
+		t.on.Store(true)
+		t.at, t.orphans = 0, nil
+	}
+}
+
+const takeoverStep = 1024 // sessions looked at in one step
+
+// step looks at some sessions and reports whether there are more.
+func (t *takeover) step(c *Core) bool {
+	if !t.on.Load() {
+		return false
+	}
+	p, n, full := c.plan.Load(), 0, false
+	c.o.Store.Range(t.at, func(ref uint64, s Session) bool {
+		if n++; n > takeoverStep {
+			full = true
+			t.at = uint32(ref)
+			return false
+		}
+		t.see(c, p, ref, &s)
+		return true
+	})
+	if full {
+		return true
+	}
+	t.on.Store(false)
+	t.sendOrphans(c)
+	return false
+}
+
+func (t *takeover) see(c *Core, p *plan, ref uint64, s *Session) {
+	l := c.link(s.home())
+	if l == nil || l.alive.Load() {
+		return
+	}
+	part := shard.PartitionOf(shard.Key(s.ID))
+	next, here := p.successor(part, l.peer.Node)
+	switch {
+	case here:
+		c.take(ref, s.ID)
+	case next != nil:
+		if t.orphans == nil {
+			t.orphans = map[*Link][]ID{}
+		}
+		t.orphans[next] = append(t.orphans[next], s.ID)
+	}
+}
+
+// take makes this peer the home of a copy whose home is lost. Step runs it.
+func (c *Core) take(ref uint64, id ID) {
+	defer c.locked(id).Unlock()
+	s, ok := c.o.Store.Load(ref)
+	if !ok || s.Home == 0 || s.isPointer() || c.link(s.Home).alive.Load() {
+		return
+	}
+	if !c.o.Store.Promote(ref, s.Epoch+1, true) {
+		return
+	}
+	c.count.takeovers.Add(1)
+	c.Opened(ref)
+	c.spread.replay(c, ref, nil)
+}
+
+// sendOrphans asks those who are to take sessions whether they have them.
+func (t *takeover) sendOrphans(c *Core) {
+	links := make([]*Link, 0, len(t.orphans))
+	for l := range t.orphans {
+		links = append(links, l)
+	}
+	slices.SortFunc(links, func(a, b *Link) int { return cmp.Compare(a.num, b.num) })
+	for _, l := range links {
+		for ids := range slices.Chunk(t.orphans[l], orphanIDs) {
+			if l.must(batch.Data, appendOrphans(orphanTake, ids)) != nil {
+				t.on.Store(true) // once more, when there is room
+				t.at = 0
+				return
+			}
+		}
+	}
+	t.orphans = nil
+}
+
+const orphanIDs = 512 // in a message
+
+// What kindOrphan wants.
+const (
+	orphanTake = iota // take it if you have it
+	orphanKeep        // I have none: take it yourself
+)
+
+func appendOrphans(mode byte, ids []ID) []byte {
+	b := []byte{kindOrphan, mode}
+	for i := range ids {
+		b = append(b, ids[i][:]...)
+	}
+	return b
+}
+
+func (in *inbound) orphan(r *reader, _ batch.Lane) error {
+	mode := r.uint8()
+	var back []ID
+	c := in.l.core
+	for len(r.left) > 0 && !r.bad {
+		id := r.id()
+		ref, ok := c.o.Store.Find(id)
+		s, there := c.o.Store.Load(ref)
+		switch {
+		case r.bad:
+		case ok && there && !s.isPointer():
+			c.later(func() { c.take(ref, id) }) // not if its home is alive, or this is it
+		case mode == orphanTake:
+			back = append(back, id)
+		}
+	}
+	if err := r.end(); err != nil {
+		return err
+	}
+	if len(back) > 0 && in.l.must(batch.Data, appendOrphans(orphanKeep, back)) != nil {
+		c.count.lostReplies.Add(1) // they stay copies until their client comes
+	}
+	return nil
+}

@@ -1,0 +1,160 @@
+package cluster
+
+import (
+	"slices"
+	"time"
+
+	"github.com/rookery-server/rookery/batch"
+	"github.com/rookery-server/rookery/shard"
+)
+
+// tidying compares copies with their homes, has partitions that differ twice in
+// a row filled again, and forgets copies that their homes do not keep here.
+type tidying struct {
+	next      time.Duration
+	leftovers map[uint64]int     // copies that nobody keeps, by ref: rounds
+	differed  map[*Link][]uint16 // guarded by Core.mu; partitions that differed in the last round
+	closing   []closing
+}
+
+// closing is a session that was handed over: those who hold copies of ours are
+// told when the new home has made them its own, which are then left alone.
+type closing struct {
+	ref uint64
+	id  ID
+	at  time.Duration
+}
+
+const closeDelay = 2 * time.Second
+
+func (t *tidying) closeLater(ref uint64, id ID, now time.Duration) {
+	t.closing = append(t.closing, closing{ref, id, now + closeDelay})
+}
+
+func (t *tidying) closeHandedOver(c *Core, now time.Duration) {
+	for len(t.closing) > 0 && now >= t.closing[0].at {
+		c.Ended(t.closing[0].ref, t.closing[0].id)
+		t.closing = t.closing[1:]
+	}
+}
+
+// leftoverRounds is after how many rounds a copy is forgotten that its home, or
+// who takes that over, has not claimed.
+const leftoverRounds = 2
+
+func partitionOf(id ID) uint16 { return shard.PartitionOf(shard.Key(id)) }
+
+func (t *tidying) step(c *Core, now time.Duration) {
+	t.closeHandedOver(c, now)
+	if c.o.DigestEvery < 0 || now < t.next {
+		return
+	}
+	first := t.next == 0
+	t.next = now + c.o.DigestEvery
+	if first {
+		return
+	}
+	t.sendDigests(c)
+	t.collect(c)
+}
+
+// sendDigests tells each peer what it should hold of us.
+func (t *tidying) sendDigests(c *Core) {
+	p := c.plan.Load()
+	var sums [partitions]uint64
+	var some [partitions]bool
+	c.o.Store.Range(0, func(ref uint64, s Session) bool {
+		if s.Home == 0 {
+			part := partitionOf(s.ID)
+			sums[part] += c.o.Store.Digest(ref)
+			some[part] = true
+		}
+		return true
+	})
+	c.mu.Lock()
+	links := slices.Clone(c.links)
+	c.mu.Unlock()
+	for _, l := range links {
+		if !l.alive.Load() || l.sameNode() {
+			continue
+		}
+		var b []byte
+		n := uint64(0)
+		for part := range uint16(partitions) {
+			if p.holds(l, part) && l.state(part) == partLive {
+				b = le.AppendUint64(le.AppendUint16(b, part), sums[part])
+				n++
+			}
+		}
+		if n > 0 {
+			head := appendCount([]byte{kindDigest}, n)
+			_ = l.send(batch.Bulk, append(head, b...)) // no room: the next round
+		}
+	}
+}
+
+// differ: partitions of ours that a peer holds otherwise. Changes on their way
+// explain that once.
+func (in *inbound) differ(r *reader, _ batch.Lane) error {
+	parts := r.partitions()
+	if err := r.end(); err != nil {
+		return err
+	}
+	c, l := in.l.core, in.l
+	c.mu.Lock()
+	if c.tidy.differed == nil {
+		c.tidy.differed = map[*Link][]uint16{}
+	}
+	before := c.tidy.differed[l]
+	c.tidy.differed[l] = parts
+	c.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range parts {
+		if slices.Contains(before, p) && l.parts != nil && l.parts[p].state == partLive {
+			l.want(&l.parts[p])
+			c.count.repaired.Add(1)
+		}
+	}
+	return nil
+}
+
+// collect forgets copies that nobody keeps here: their home is alive and has
+// not named them for two rounds.
+func (t *tidying) collect(c *Core) {
+	kept := map[uint64]bool{}
+	c.mu.Lock()
+	links := slices.Clone(c.links)
+	c.mu.Unlock()
+	for _, l := range links {
+		l.rx.Lock()
+		l.in.each(func(ref uint64) uint64 {
+			if s, ok := c.o.Store.Load(ref); ok && s.home() == l.num {
+				kept[ref] = true
+			}
+			return ref
+		})
+		l.rx.Unlock()
+	}
+	was := t.leftovers
+	t.leftovers = map[uint64]int{}
+	c.o.Store.Range(0, func(ref uint64, s Session) bool {
+		if s.Home == 0 || kept[ref] || !c.link(s.home()).alive.Load() {
+			return true
+		}
+		if was[ref]+1 >= leftoverRounds {
+			c.forget(ref, s)
+		} else {
+			t.leftovers[ref] = was[ref] + 1
+		}
+		return true
+	})
+}
+
+func (c *Core) forget(ref uint64, was Session) {
+	defer c.locked(was.ID).Unlock()
+	if s, ok := c.o.Store.Load(ref); ok && s.Home == was.Home && s.Epoch == was.Epoch {
+		c.o.Store.Remove(ref)
+		c.count.collected.Add(1)
+	}
+}
