@@ -143,7 +143,7 @@ var doors = map[string][]string{
 	"github.com/spf13/cobra":                  {"cmd/rookery", "bench"},
 	"github.com/spf13/pflag":                  {"cmd/rookery", "bench"},
 	"github.com/prometheus/procfs":            {"memprof"},
-	"golang.org/x/sys":                        {"loop", "memprof", "bench", "cmd/rookery", "server", "shard", "session"},
+	"golang.org/x/sys":                        {"loop", "memprof", "bench", "cmd/rookery", "server", "shard", "session", "cluster"},
 	"golang.org/x/sync":                       {"server", "bench"},
 }
 

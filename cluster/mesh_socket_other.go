@@ -1,0 +1,7 @@
+//go:build !linux && !darwin
+
+package cluster
+
+import "net"
+
+func limitUnsent(net.Conn) {}
