@@ -33,8 +33,11 @@ func (t *tidying) closeLater(ref uint64, id ID, now time.Duration) {
 
 func (t *tidying) closeHandedOver(c *Core, now time.Duration) {
 	for len(t.closing) > 0 && now >= t.closing[0].at {
-		c.Ended(t.closing[0].ref, t.closing[0].id)
+		x := t.closing[0]
 		t.closing = t.closing[1:]
+		if s, ok := c.o.Store.Load(x.ref); !ok || s.ID != x.id || s.Home != 0 { // else it has come back
+			c.Ended(x.ref, x.id)
+		}
 	}
 }
 
