@@ -224,6 +224,9 @@ func (c *Call) sendAndLeave(msgs [][]byte) error {
 	if c.over {
 		return ErrCallOver
 	}
+	if c.moved() {
+		return ErrMoved
+	}
 	if err := c.sink.leave(); err != nil {
 		return err
 	}

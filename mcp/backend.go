@@ -128,7 +128,7 @@ func serveBackedInitialize(ctx context.Context, c *Call) error {
 	return c.begin(Session{
 		Client: c.s.o.Backend.Client(c.params), Caps: parseCapabilities(member(c.params, "capabilities")),
 		Protocol: rev, State: StateInitialized,
-	})
+	}, false)
 }
 
 func serveBackedSetLevel(ctx context.Context, c *Call) error {
@@ -140,10 +140,7 @@ func serveBackedSetLevel(ctx context.Context, c *Call) error {
 	if err := serveBacked(ctx, c); err != nil {
 		return err
 	}
-	if !c.s.o.Sessions.Update(c.session, func(sess *Session) { sess.LogLevel = level }) {
-		return errUnknownSession
-	}
-	return nil
+	return c.setLevel(level)
 }
 
 func serveBackedSubscribe(ctx context.Context, c *Call) error {

@@ -201,7 +201,19 @@ func (c *Call) emit(msg []byte) error {
 	if c.over {
 		return ErrCallOver
 	}
+	if c.moved() {
+		return ErrMoved
+	}
 	return c.count(c.sink.emit(c, msg))
+}
+
+// moved reports whether the home of the call's session is elsewhere by now.
+func (c *Call) moved() bool {
+	if c.session == 0 || c.s.o.Replicas == nil {
+		return false
+	}
+	sess, ok := c.s.o.Sessions.Load(c.session)
+	return ok && sess.Home != 0
 }
 
 func (c *Call) count(err error) error {

@@ -22,10 +22,8 @@ func (s *Server) serveLegacy(x *Exchange, body []byte, sse bool) {
 		s.serveStranger(x, body, sse)
 		return
 	}
-	ref, sess, ok := s.session(x)
+	ref, sess, ok := s.session(x, x.Env.ID.Of(body))
 	if !ok {
-		s.count.sessionsUnknown.Add(1)
-		x.refuse(404, x.Env.ID.Of(body), errUnknownSession)
 		return
 	}
 	switch x.Env.Kind {
@@ -57,19 +55,35 @@ func (s *Server) serveLegacy(x *Exchange, body []byte, sse bool) {
 	}
 }
 
-// session finds the session the request names and marks it as used.
-func (s *Server) session(x *Exchange) (ref uint64, sess Session, ok bool) {
-	id, ok := parseSessionID(x.Req.SessionID.Of(x.Msg))
-	if !ok {
+// session finds the session the request names and marks it as used, or refuses
+// the exchange; id is that of the request, nil without one.
+func (s *Server) session(x *Exchange, id []byte) (ref uint64, sess Session, ok bool) {
+	sid, ok := parseSessionID(x.Req.SessionID.Of(x.Msg))
+	if ok {
+		ref, sess, ok = s.find(sid)
+	}
+	if !ok || sess.Flags&flagTCP != 0 {
+		s.unknown(x, id)
 		return 0, sess, false
 	}
-	if ref, ok = s.o.Sessions.Find(id); !ok {
+	if sess.Home != 0 {
+		x.moving(id)
 		return 0, sess, false
 	}
-	if sess, ok = s.o.Sessions.Load(ref); ok {
-		s.o.Sessions.Touch(ref)
-	}
-	return ref, sess, ok
+	s.o.Sessions.Touch(ref)
+	return ref, sess, true
+}
+
+// unknown answers an exchange whose session does not exist.
+func (s *Server) unknown(x *Exchange, id []byte) {
+	s.count.sessionsUnknown.Add(1)
+	x.refuse(404, id, errUnknownSession)
+}
+
+// moving answers an exchange that came here for a session whose home is
+// elsewhere: it was on its way when the session moved.
+func (x *Exchange) moving(id []byte) {
+	x.respond(503, jsonType, retrySoon, codec.AppendError(nil, id, errElsewhere))
 }
 
 // serveStranger serves a request without a session: initialize makes one, ping

@@ -16,14 +16,15 @@ const (
 	metaSubscriptionID     = "io.modelcontextprotocol/subscriptionId"
 )
 
-// serveInitialize creates the session. A version we lack, or one that has no
-// initialize, is answered with the latest that has (lifecycle, version
-// negotiation); the client leaves if that is no good to it.
-func serveInitialize(_ context.Context, c *Call) error {
+// serveInitialize creates the session, or takes one up (see takeup.go). A
+// version we lack, or one that has no initialize, is answered with the latest
+// that has (lifecycle, version negotiation); the client leaves if that is no good
+// to it.
+func serveInitialize(ctx context.Context, c *Call) error {
 	if c.session != 0 {
 		return errInitializeOnce
 	}
-	version, caps, client, _ := pick(c.params, "protocolVersion", "capabilities", "clientInfo", "\x00")
+	version, caps, client, meta := pick(c.params, "protocolVersion", "capabilities", "clientInfo", "_meta")
 	name, ok := text(version)
 	if !ok {
 		return refuse(codec.CodeInvalidParams, "protocolVersion must be a string")
@@ -35,27 +36,48 @@ func serveInitialize(_ context.Context, c *Call) error {
 	if rev == RevisionUnknown || rev.modern() {
 		rev = lastLegacy
 	}
-	s := c.s
-	err := c.begin(Session{
-		Client: s.intern(client), Caps: parseCapabilities(caps), Protocol: rev, State: StateInitialized,
-	})
+	resume, err := c.resumption(meta)
+	switch {
+	case err != nil:
+		return err
+	case resume.id != nil:
+		err = c.takeUp(ctx, resume)
+	default:
+		err = c.begin(Session{
+			Client: c.s.intern(client), Caps: parseCapabilities(caps), Protocol: rev, State: StateInitialized,
+		}, resume.wanted)
+	}
 	if err != nil {
 		return err
 	}
+	c.welcome(resume.wanted)
+	return nil
+}
+
+// welcome writes the result of initialize.
+func (c *Call) welcome(resumable bool) {
+	s := c.s
 	b := c.open()
-	b = append(append(appendKey(b, "protocolVersion"), '"'), rev.String()...)
+	b = append(append(appendKey(b, "protocolVersion"), '"'), c.rev.String()...)
 	b = append(b, '"')
 	b = s.reg.Load().appendCapabilities(appendKey(b, "capabilities"))
 	b = append(appendKey(b, "serverInfo"), s.info...)
 	b = appendStringMember(b, "instructions", s.o.Instructions)
+	if resumable {
+		b = append(appendKey(b, "_meta"), `{"`+metaResume+`":{"sessionId":"`...)
+		b = append(appendSessionID(b, c.who.id), `"}}`...)
+	}
 	c.close(b)
-	return nil
 }
 
-// begin makes sess the session of the call.
-func (c *Call) begin(sess Session) error {
+// begin makes sess the session of the call. One that is resumable outlives its
+// TCP connection.
+func (c *Call) begin(sess Session, resumable bool) error {
 	if c.sink.tcp != nil {
 		sess.Stream, sess.Flags = c.stream, flagTCP
+	}
+	if resumable {
+		sess.Gets, sess.Flags = tcpStream, kindFlags
 	}
 	id, ref, err := c.s.o.Sessions.Create(sess)
 	if err != nil {
@@ -98,10 +120,27 @@ func serveSetLevel(_ context.Context, c *Call) error {
 	if !ok {
 		return refuse(codec.CodeInvalidParams, "unknown level")
 	}
-	if !c.s.o.Sessions.Update(c.session, func(sess *Session) { sess.LogLevel = level }) {
-		return errUnknownSession
+	if err := c.setLevel(level); err != nil {
+		return err
 	}
 	c.close(c.open())
+	return nil
+}
+
+// setLevel stores the least severe level of messages the client wants.
+func (c *Call) setLevel(level Level) error {
+	away := false
+	ok := c.s.o.Sessions.Update(c.session, func(sess *Session) {
+		if away = sess.Home != 0; !away {
+			sess.LogLevel = level
+		}
+	})
+	switch {
+	case !ok:
+		return errUnknownSession
+	case away:
+		return errElsewhere
+	}
 	return nil
 }
 

@@ -150,6 +150,9 @@ func (s *Server) dispatch(c *Call, name []byte) *codec.Error {
 		if c.made != nil {
 			s.tasks.cancelTask(c.made.id) // which its client has never heard of
 		}
+		if errors.Is(context.Cause(&c.flight), ErrMoved) {
+			return errMovedCall
+		}
 		return errWasCancelled // whatever the handler made of it, nobody wants it
 	}
 	return e

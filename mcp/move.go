@@ -179,7 +179,7 @@ func (s *Server) AttachStream(ref uint64, st StreamID, flags uint8) (word uint64
 		}
 		attached = true
 		now.Stream = st
-		now.Flags = now.Flags&kindFlags | flags&flagPlain
+		now.Flags = now.Flags&kindFlags | flags&flagPlain | flagSettled
 	})
 	if attached {
 		s.count.streamsOpened.Add(1)

@@ -13,7 +13,11 @@ func (s *Server) notified(ref uint64, name, params []byte) {
 	s.count.notifications.Add(1)
 	switch string(name) {
 	case "notifications/initialized":
-		s.o.Sessions.Update(ref, func(sess *Session) { sess.State = StateReady })
+		s.o.Sessions.Update(ref, func(sess *Session) {
+			if sess.Home == 0 {
+				sess.State = StateReady
+			}
+		})
 	case "notifications/cancelled":
 		s.o.Calls.Cancel(sessionScope(ref), member(params, "requestId"), ErrCancelled)
 	}

@@ -53,7 +53,7 @@ func (t *posts) remove(p *postStream) {
 }
 
 // openPost begins the stream of a call, nil if it cannot be taken up again: the
-// client has no session or it has ended, or nothing is kept.
+// client has no session or it has ended or moved, or nothing is kept.
 func (s *Server) openPost(ref uint64) *postStream {
 	if ref == 0 || s.o.Events == nil {
 		return nil
@@ -62,7 +62,7 @@ func (s *Server) openPost(ref uint64) *postStream {
 	delivery.Lock()
 	defer delivery.Unlock()
 	sess, ok := s.o.Sessions.Load(ref)
-	if !ok {
+	if !ok || sess.Home != 0 {
 		return nil
 	}
 	seq := s.draw(ref, &sess)
@@ -108,11 +108,11 @@ func (p *postStream) emit(k *sink, msg []byte) error {
 	return err
 }
 
-// note puts msg into the session's log. seq is 0 if the session has ended; kept
-// says that a client that comes back will get it.
+// note puts msg into the session's log. seq is 0 if the session has ended or
+// moved; kept says that a client that comes back will get it.
 func (p *postStream) note(msg []byte) (seq uint32, kept bool) {
 	sess, ok := p.s.o.Sessions.Load(p.ref)
-	if !ok {
+	if !ok || sess.Home != 0 {
 		return 0, false
 	}
 	body := p.s.o.Events.Keep(msg)
@@ -177,6 +177,9 @@ func (c *Call) CloseStream(retry time.Duration) error {
 	defer c.mu.Unlock()
 	if c.over {
 		return ErrCallOver
+	}
+	if c.moved() {
+		return ErrMoved
 	}
 	k := &c.sink
 	if k.http == nil || k.worker == nil || !k.canStream || !primes(c.rev) || c.rev.modern() {

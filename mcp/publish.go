@@ -85,7 +85,11 @@ func (n *notice) tagged(tag []byte, flags uint8) []byte {
 
 // numbered returns the message with its id in a stream; valid until the next call.
 func (n *notice) numbered(flags uint8, stream, seq uint32) []byte {
-	n.framed = appendNumbered(n.framed[:0], flags&flagPlain == 0, stream, seq, n.msg)
+	if flags&flagTCP != 0 {
+		n.framed = appendStamped(n.framed[:0], n.msg, stream, seq)
+	} else {
+		n.framed = appendNumbered(n.framed[:0], flags&flagPlain == 0, stream, seq, n.msg)
+	}
 	return n.framed
 }
 

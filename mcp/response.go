@@ -150,3 +150,7 @@ func unhex(c byte) byte {
 
 // retryAfter is for clients that were turned away because the server is full.
 var retryAfter = "Retry-After: " + strconv.Itoa(5) + "\r\n"
+
+// retrySoon is for clients whose session is on its way to where they asked, or
+// from there.
+const retrySoon = "Retry-After: 1\r\n"

@@ -1,5 +1,7 @@
 package mcp
 
+import "math"
+
 // resume takes up the stream that Last-Event-ID names: first what its client
 // missed, then what follows. A client of which something is lost is told so
 // with 404, after which it begins a new session (2025-11-25, session
@@ -16,7 +18,7 @@ func (s *Server) resume(x *Exchange, ref uint64, sess *Session) {
 		return
 	}
 	x.appendHeldHead()
-	if stream > uint32(sess.Gets) || !s.replay(x, sess, stream, after) {
+	if stream > uint32(sess.Gets) && !s.believe(ref, sess, stream, after) || !s.replay(x, sess, stream, after) {
 		s.uncovered(x)
 		return
 	}
@@ -31,6 +33,27 @@ func (s *Server) resume(x *Exchange, ref uint64, sess *Session) {
 		return
 	}
 	s.holdMore(x, ref, stream)
+}
+
+// believe takes a client's word for a stream that this process has never heard
+// of: its session was taken over from a process that was lost, which may have
+// opened it without having had the time to say so. What was kept since for the
+// latest stream known then is for this one. The numbers drawn since are higher
+// than all that were drawn there, so that nothing else moves: see
+// Events.NextEpoch. The delivery lock is held.
+func (s *Server) believe(ref uint64, sess *Session, stream, after uint32) bool {
+	if stream > math.MaxUint16 || s.o.Events.Last(sess.Log)>>epochShift == 0 {
+		return false
+	}
+	if sess.Stream != 0 && !s.hold(ref, held{uint32(sess.Gets), sess.Stream, sess.Flags & flagPlain}) {
+		return false
+	}
+	// Once a stream was opened here, its client had what was kept for it.
+	if sess.Flags&flagSettled == 0 {
+		s.o.Events.Restream(sess.Log, uint32(sess.Gets), stream, after|(1<<epochShift-1))
+	}
+	sess.Gets, sess.Stream = uint16(stream), 0
+	return s.o.Sessions.Update(ref, func(now *Session) { now.Gets, now.Stream = sess.Gets, 0 })
 }
 
 // holdMore holds the exchange's connection as a stream beside the latest and

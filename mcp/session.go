@@ -29,6 +29,7 @@ const (
 	flagHeld                // the session has more open streams: see held.go
 	flagPending             // a listen stream waits for its acknowledgement: see backlisten.go
 	flagResume              // with flagTCP: it outlives its connection, see takeup.go
+	flagSettled             // a GET stream was opened since the session came here: see resume.go
 
 	// kindFlags belong to the session, the others to its streams.
 	kindFlags = flagTCP | flagResume
@@ -83,8 +84,12 @@ func (s *Server) endSession(ref uint64, last Session, cause error) {
 	delivery := s.delivery(ref)
 	delivery.Lock()
 	defer delivery.Unlock()
-	if last.Stream != 0 && last.Flags&flagTCP == 0 {
+	switch {
+	case last.Stream == 0:
+	case last.Flags&flagTCP == 0:
 		s.endStream(last.Stream, last.Flags)
+	case last.Flags&flagResume != 0:
+		s.o.Host.End(last.Stream)
 	}
 	for _, h := range s.held.drop(ref) {
 		s.endStream(h.st, h.flags)

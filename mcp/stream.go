@@ -27,10 +27,8 @@ func (s *Server) serveGet(x *Exchange) {
 		s.badHTTP(x, 400, errSessionHeader.Message)
 		return
 	}
-	ref, _, ok := s.session(x)
+	ref, _, ok := s.session(x, nil)
 	if !ok {
-		s.count.sessionsUnknown.Add(1)
-		x.refuse(404, nil, errUnknownSession)
 		return
 	}
 	delivery := s.delivery(ref)
@@ -39,8 +37,9 @@ func (s *Server) serveGet(x *Exchange) {
 	sess, ok := s.o.Sessions.Load(ref)
 	switch {
 	case !ok: // ended meanwhile
-		s.count.sessionsUnknown.Add(1)
-		x.refuse(404, nil, errUnknownSession)
+		s.unknown(x, nil)
+	case sess.Home != 0: // moved meanwhile
+		x.moving(nil)
 	case x.Req.LastEventID.Off != 0 && s.o.Events != nil:
 		s.resume(x, ref, &sess)
 	default:
@@ -71,7 +70,7 @@ func (s *Server) openGet(x *Exchange, ref uint64, sess *Session) {
 func (s *Server) holdGet(x *Exchange, ref uint64, gets uint16) {
 	ok := s.o.Sessions.Update(ref, func(sess *Session) {
 		sess.Stream, sess.Gets = x.Stream, gets
-		sess.Flags = sess.Flags&^flagPlain | x.framing()
+		sess.Flags = sess.Flags&^flagPlain | x.framing() | flagSettled
 	})
 	if !ok {
 		s.ended(x)
@@ -89,8 +88,7 @@ func (s *Server) holdGet(x *Exchange, ref uint64, gets uint16) {
 // ended answers an exchange whose session ended under its hands.
 func (s *Server) ended(x *Exchange) {
 	x.Out = x.Out[:x.earlier]
-	s.count.sessionsUnknown.Add(1)
-	x.refuse(404, nil, errUnknownSession)
+	s.unknown(x, nil)
 }
 
 // framing returns the flags of a stream on the exchange's connection.
@@ -107,14 +105,13 @@ func (s *Server) serveDelete(x *Exchange) {
 		s.badHTTP(x, 400, errSessionHeader.Message)
 		return
 	}
-	ref, _, ok := s.session(x)
-	var last Session
-	if ok {
-		last, ok = s.o.Sessions.Delete(ref)
-	}
+	ref, _, ok := s.session(x, nil)
 	if !ok {
-		s.count.sessionsUnknown.Add(1)
-		x.refuse(404, nil, errUnknownSession)
+		return
+	}
+	last, ok := s.o.Sessions.Delete(ref)
+	if !ok {
+		s.unknown(x, nil)
 		return
 	}
 	s.endSession(ref, last, ErrSessionEnded)

@@ -5,7 +5,8 @@ import (
 )
 
 // RPC is one message of a client that speaks newline-delimited JSON-RPC. The
-// connection is the session: initialize begins one that ends with it. A client
+// connection is the session: initialize begins one that ends with it, unless the
+// client asks for one that it can take up again (rookery/resume). A client
 // of the era without sessions sends its _meta with every request instead.
 type RPC struct {
 	Stream StreamID       // in: the connection
@@ -19,6 +20,9 @@ type RPC struct {
 	// Out takes replies, each with its newline. After a handler has waited its
 	// reply goes through Host.Send instead.
 	Out []byte
+
+	taken bool   // initialize takes up a session
+	after uint32 // the number of the last event its client saw
 }
 
 // Knows reports whether method is one of MCP's and, if it is, whether it may
@@ -108,6 +112,10 @@ func (s *Server) serveTCP(x *RPC, ref uint64, name, params []byte) {
 		return
 	case e == nil && c.session != ref:
 		x.Session = c.session // initialize
+		if x.taken {
+			s.attachTCP(x, c)
+			return
+		}
 	}
 	c.reply.b = append(c.reply.b, '\n')
 	if c.sink.detached {
@@ -124,6 +132,9 @@ func (s *Server) identify(c *Call, ref uint64) *codec.Error {
 		sess, ok := s.o.Sessions.Load(ref)
 		if !ok {
 			return errUnknownSession
+		}
+		if sess.Home != 0 {
+			return errElsewhere
 		}
 		s.o.Sessions.Touch(ref)
 		c.of(ref, sess)
@@ -162,7 +173,8 @@ func (x *RPC) flush(h Host) error {
 }
 
 // ConnClosed says that a TCP connection is gone; session is the last
-// RPC.Session. Its calls are cancelled, its session and subscriptions end.
+// RPC.Session. Its calls are cancelled, its session and subscriptions end; a
+// session that its client can take up again stays.
 func (s *Server) ConnClosed(st StreamID, session uint64) {
 	s.o.Calls.CancelScope(streamScope(st), ErrClientGone)
 	for session&listenBit != 0 {
@@ -174,6 +186,10 @@ func (s *Server) ConnClosed(st StreamID, session uint64) {
 		session = next
 	}
 	if session == 0 {
+		return
+	}
+	if sess, ok := s.o.Sessions.Load(session); ok && sess.Flags&flagResume != 0 {
+		s.detach(session, st)
 		return
 	}
 	if last, ok := s.o.Sessions.Delete(session); ok {
