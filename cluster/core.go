@@ -148,14 +148,30 @@ func (c *Core) SetView(v *View) {
 	c.wakeUp()
 }
 
-// Open returns the link to a peer, for as long as both processes run.
+// Open returns the link to a peer for the use of a mesh. When it is asked again
+// for the same peer the link begins anew: one of the two had forgotten it.
 func (c *Core) Open(p Peer) *Link {
+	c.mu.Lock()
+	l := c.linkTo(p)
+	c.mu.Unlock()
+	if l.reset() {
+		c.later(func() {
+			c.o.Store.PeerGone(l.num)
+			c.routes.viewChanged(c, []*Link{l}, c.o.Now())
+			c.greet(l)
+		})
+	}
+	return l
+}
+
+// linkFor returns the link to a peer.
+func (c *Core) linkFor(p Peer) *Link {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.linkTo(p)
 }
 
-// linkTo is Open for those who hold mu.
+// linkTo is linkFor for those who hold mu.
 func (c *Core) linkTo(p Peer) *Link {
 	l := c.byInc[p.Incarnation]
 	if l == nil {

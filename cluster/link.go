@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -25,6 +26,7 @@ type Link struct {
 
 	mu       sync.Mutex
 	m        *batch.Link          // guarded by mu
+	life     uint32               // guarded by mu; how many machines there were, see reset
 	appended [batch.Lanes]uint64  // guarded by mu; last message of each lane
 	bodies   [batch.Lanes]bodyOut // guarded by mu
 	parts    []partition          // guarded by mu; nil as long as no copies are there
@@ -51,11 +53,41 @@ const (
 
 func newLink(c *Core, p Peer, num uint32) *Link {
 	l := &Link{core: c, peer: p, num: num}
-	o := c.o.Link
-	o.Local, o.Remote = c.o.Self.Incarnation, p.Incarnation
-	l.m = batch.NewLink(o)
+	l.m = l.machine()
 	l.in.init(l)
 	return l
+}
+
+func (l *Link) machine() *batch.Link {
+	o := l.core.o.Link
+	o.Local, o.Remote = l.core.o.Self.Incarnation, l.peer.Incarnation
+	return batch.NewLink(o)
+}
+
+// reset begins the link anew, because one of the two had given the other up.
+// What was on its way is lost: copies are made again. It reports whether there
+// was anything.
+func (l *Link) reset() bool {
+	l.rx.Lock()
+	defer l.rx.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.life++; l.life == 1 {
+		return false
+	}
+	l.m = l.machine()
+	l.in = inbound{}
+	l.in.init(l)
+	l.appended = [batch.Lanes]uint64{}
+	l.bodies = [batch.Lanes]bodyOut{}
+	for i := range l.parts {
+		if part := &l.parts[i]; part.state != partNone {
+			*part = partition{state: partWanted}
+			l.overrun = true
+		}
+	}
+	l.filling = 0
+	return true
 }
 
 // Peer returns whom the link leads to.
@@ -187,19 +219,25 @@ func (l *Link) hold(lane batch.Lane, n int) {
 }
 
 // mark is a point in what was sent on a link.
-type mark struct{ data, bulk uint64 }
+type mark struct {
+	life       uint32
+	data, bulk uint64
+}
 
 // mark returns the point behind everything that was appended.
 func (l *Link) mark() mark {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return mark{l.appended[batch.Data], l.appended[batch.Bulk]}
+	return mark{l.life, l.appended[batch.Data], l.appended[batch.Bulk]}
 }
 
 // reached reports whether the peer has processed everything before m.
 func (l *Link) reached(m mark) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if m.life != l.life { // what was sent is lost: a fill brings it
+		return !slices.ContainsFunc(l.parts, func(p partition) bool { return p.state == partWanted || p.state == partFilling })
+	}
 	return l.m.Acked(batch.Data) >= m.data && l.m.Acked(batch.Bulk) >= m.bulk
 }
 

@@ -91,7 +91,7 @@ func (p *plan) read(c *Core, v *View) {
 			if w.Incarnation == c.o.Self.Incarnation {
 				node.workers = append(node.workers, planWorker{hash: hash})
 			} else {
-				node.workers = append(node.workers, planWorker{hash, c.Open(n.peer(w))})
+				node.workers = append(node.workers, planWorker{hash, c.linkFor(n.peer(w))})
 			}
 		}
 		if len(node.workers) > 0 {
