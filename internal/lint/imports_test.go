@@ -36,10 +36,16 @@ var edges = map[string][]string{
 	"mcp/gosdk": {"codec", "mcp", "server"},
 	// An observer from outside with its own parsing: it must not share the
 	// server's mistakes, nor its heap.
-	"bench":         {"memprof"},
-	"cmd/rookery":   {"server", "bench", "memprof", "vm-tuning", "examples/demo"},
-	"internal/lint": nil,
-	"e2e":           nil, // talks to the binary
+	"bench": {"memprof"},
+	// Processes of one node: the supervisor's account of memory is theirs added
+	// up, in the same form. It knows neither loop nor server; both are given to
+	// it, or it to them, by the command.
+	"internal/fleet": {"memprof"},
+	"cmd/rookery":    {"internal/fleet", "server", "bench", "memprof", "vm-tuning", "examples/demo"},
+	"internal/lint":  nil,
+	// A network that fails on demand: for tests only.
+	"internal/faultnet": nil,
+	"e2e":            nil, // talks to the binary
 }
 
 // treeEdges are rows for whole folders: examples are what an embedder writes,
@@ -53,6 +59,10 @@ var treeEdges = map[string][]string{
 var testEdges = map[string][]string{
 	// The loop's own tests run a real codec over it.
 	"loop": {"codec"},
+	// Links that are cut, held back and damaged.
+	"cluster": {"internal/faultnet"},
+	"server":  {"internal/faultnet"},
+	"e2e":     {"internal/faultnet"},
 }
 
 func allowed(pkg string) (list []string, ok bool) {
@@ -143,7 +153,7 @@ var doors = map[string][]string{
 	"github.com/spf13/cobra":                  {"cmd/rookery", "bench"},
 	"github.com/spf13/pflag":                  {"cmd/rookery", "bench"},
 	"github.com/prometheus/procfs":            {"memprof"},
-	"golang.org/x/sys":                        {"loop", "memprof", "bench", "cmd/rookery", "server", "shard", "session", "cluster"},
+	"golang.org/x/sys":                        {"loop", "memprof", "bench", "cmd/rookery", "server", "shard", "session", "internal/fleet", "cluster"},
 	"golang.org/x/sync":                       {"server", "bench"},
 }
 
