@@ -45,7 +45,7 @@ var edges = map[string][]string{
 	"internal/lint":  nil,
 	// A network that fails on demand: for tests only.
 	"internal/faultnet": nil,
-	"e2e":            nil, // talks to the binary
+	"e2e":               nil, // talks to the binary
 }
 
 // treeEdges are rows for whole folders: examples are what an embedder writes,
