@@ -116,9 +116,6 @@ func (c *Core) settleIn(l *Link, ref uint64, id ID, epoch uint32, num uint64, fr
 		_ = c.notTaken(l, id, num) // its error is counted
 		return
 	}
-	if !c.o.Store.Promote(ref, epoch, false) {
-		return
-	}
 	c.mu.Lock()
 	conn := uint64(0)
 	if rt := c.routes.byNum[num]; rt != nil && rt.held && rt.at == l {
@@ -127,7 +124,10 @@ func (c *Core) settleIn(l *Link, ref uint64, id ID, epoch uint32, num uint64, fr
 	}
 	c.mu.Unlock()
 	if conn != 0 {
-		c.o.Store.Attach(ref, conn, framing)
+		c.o.Store.Attach(ref, conn, framing) // first: what is sent from then on goes to it
+	}
+	if !c.o.Store.Promote(ref, epoch, false) {
+		return
 	}
 	c.count.arrived.Add(1)
 	c.Opened(ref)

@@ -247,7 +247,7 @@ func (c *Core) Reply(to uint32, conn uint64, flags ReplyFlags, p []byte) error {
 		p = p[len(chunk):]
 		f := flags
 		if len(p) > 0 {
-			f = 0
+			f = ReplyPart
 		}
 		b := append(make([]byte, 0, 12+len(chunk)), kindReply)
 		b = append(binary.AppendUvarint(b, conn), byte(f))

@@ -96,7 +96,7 @@ type Store interface {
 	// such a stream ends. It reports false if calls are in flight.
 	HandOver(ref uint64, home, epoch uint32, f func(s *Snapshot, conn uint64, framing uint8)) bool
 	// Attach makes a connection of this process the open stream of a session
-	// that was handed over to it.
+	// that was handed over to it. Promote follows.
 	Attach(ref uint64, conn uint64, framing uint8) bool
 	// Merge adds events that another former home or copy had to the log of a
 	// session at home here, each once, and sends what the client lacks.
