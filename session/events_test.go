@@ -283,7 +283,10 @@ func TestEventsAllocateNothing(t *testing.T) {
 			logs[i], _ = e.Append(logs[i], get, body)
 		}
 	}
-	n, seen := 0, 0
+	o, last := e.Origin(body), uint32(100_000)
+	own := e.Keep([]byte("another"))
+	n, seen, given := 0, 0, 0
+	each := func(_, _, _ uint32, _ []byte) { given++ }
 	f := func(uint32, []byte) { seen++ }
 	for name, call := range map[string]func(){
 		"Append": func() { e.Append(logs[n%len(logs)], get, body); n++ },
@@ -291,7 +294,19 @@ func TestEventsAllocateNothing(t *testing.T) {
 		"Last":   func() { e.Last(logs[0]) },
 		"Since":  func() { e.Since(logs[n%len(logs)], get, e.Last(logs[n%len(logs)])-5, f); n++ },
 		"Sweep":  func() { e.Sweep(1000) },
-		"a log":  func() { log, _ := e.Draw(0); e.Drop(log) },
+		"AppendAt": func() {
+			log := logs[n%len(logs)]
+			last++
+			e.AppendAt(log, get, last, own)
+			e.AppendAt(log, get, last-3, body)
+			n++
+		},
+		"KeepAs":    func() { e.Release(e.KeepAs(o, nil)) },
+		"Has":       func() { e.Has(logs[n%len(logs)], o) },
+		"Restream":  func() { e.Restream(logs[0], get, get+1, 3) },
+		"SetFloors": func() { e.SetFloors(logs[0], [2]uint32{1, 1}) },
+		"Each":      func() { e.Each(logs[n%len(logs)], each); n++ },
+		"a log":     func() { log, _ := e.Draw(0); e.Drop(log) },
 	} {
 		for range 3000 {
 			call() // reach the steady state
@@ -300,7 +315,7 @@ func TestEventsAllocateNothing(t *testing.T) {
 			t.Errorf("%s: %v allocations, want 0", name, n)
 		}
 	}
-	if seen == 0 {
+	if seen == 0 || given == 0 {
 		t.Error("nothing was replayed")
 	}
 }

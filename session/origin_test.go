@@ -1,0 +1,118 @@
+package session
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestKeepAs(t *testing.T) {
+	e := NewEvents(EventsOptions{Peer: 3, Bytes: 10})
+	own := e.Keep([]byte("own"))
+	if o := e.Origin(own); o != (Origin{3, 1}) {
+		t.Errorf("the first message is %+v", o)
+	}
+	if o := e.NewOrigin(); o != (Origin{3, 2}) {
+		t.Errorf("NewOrigin = %+v", o)
+	}
+	a, b := e.KeepAs(from(1), []byte("a")), e.KeepAs(from(1), nil)
+	if a == 0 || a != b || e.KeepAs(e.Origin(own), nil) != own {
+		t.Errorf("one message is body %d and %d", a, b)
+	}
+	if zero, more := e.KeepAs(Origin{}, []byte("x")), e.KeepAs(Origin{}, []byte("y")); zero == more || e.Origin(more) != (Origin{3, 4}) {
+		t.Errorf("the zero Origin is taken for one: %d, %d", zero, more)
+	}
+	if n := e.KeepAs(from(2), []byte("longer than 10")); n != 0 || e.Stats().TooLarge != 1 {
+		t.Errorf("KeepAs of a long message = %d", n)
+	}
+	if msg, ok := e.Message(a); !ok || string(msg) != "a" {
+		t.Errorf("Message = %q, %v", msg, ok)
+	}
+	if msg, ok := e.Message(0); ok || msg != nil || e.Origin(0) != (Origin{}) {
+		t.Errorf("body 0 is %q of %+v", msg, e.Origin(0))
+	}
+	e.Release(a)
+	e.Release(b)
+	if n := e.bodies.find(from(1)); n != 0 {
+		t.Errorf("%d is found when nobody holds it", n)
+	}
+	if n := NewEvents(EventsOptions{Count: -1}).KeepAs(from(1), []byte("a")); n != 0 {
+		t.Errorf("KeepAs = %d in a store that keeps nothing", n)
+	}
+}
+
+// A body that was evicted keeps what it was, and its identity is free again.
+func TestOriginOfEvicted(t *testing.T) {
+	e := NewEvents(EventsOptions{Budget: cost(100) + 2*entryBytes})
+	old := e.KeepAs(from(1), []byte(strings.Repeat("a", 100)))
+	log, added := e.AppendAt(0, get, 1, old)
+	if !added || !e.Has(log, from(1)) {
+		t.Fatal("the event is not there")
+	}
+	other := e.KeepAs(from(2), []byte(strings.Repeat("b", 100)))
+	if _, ok := e.Message(old); ok || e.Origin(old) != from(1) || e.Has(log, from(1)) {
+		t.Errorf("the evicted body is %+v", e.Origin(old))
+	}
+	if again := e.KeepAs(from(1), []byte("c")); again == old || e.Origin(again) != from(1) || e.Has(log, from(1)) {
+		t.Errorf("body %d after %d", again, old)
+	}
+	if _, added := e.AppendAt(log, get, 2, old); added {
+		t.Error("an evicted body was added")
+	}
+	wantSince(t, e, log, get, 1, "not covered")
+	wantSince(t, e, log, get, 2, "")
+	if msg, ok := e.Message(other); ok {
+		t.Errorf("body %d is still %q", other, msg)
+	}
+}
+
+// Identities come and go, and each leads to its own body.
+func TestIndexOfOrigins(t *testing.T) {
+	e := NewEvents(EventsOptions{})
+	bodies := map[Origin]uint32{}
+	add := func(o Origin) { bodies[o] = e.KeepAs(o, []byte("x")) }
+	for i := range uint64(3000) {
+		add(Origin{Peer: 1, Seq: i + 1})           // all of a peer
+		add(Origin{Peer: 2, Seq: (i + 1) * 64})    // each 64th
+		add(Origin{Peer: ^i, Seq: i << 32})        // of a peer each
+		add(Origin{Peer: i*i + 7, Seq: 1<<63 | i}) // anything
+	}
+	check := func() {
+		longest := 0
+		b := &e.bodies
+		for i := range b.heads.fresh {
+			chain := 0
+			for n := *b.heads.at(i); n != 0; n = b.at(n).chain {
+				chain++
+			}
+			longest = max(longest, chain)
+		}
+		for o, n := range bodies {
+			if got := b.find(o); got != n {
+				t.Fatalf("%+v leads to %d, want %d", o, got, n)
+			}
+		}
+		if b.live != int64(len(bodies)) || longest > 12 {
+			t.Errorf("%d bodies of %d, %d in one bucket", b.live, len(bodies), longest)
+		}
+	}
+	check()
+	i := 0
+	for o, n := range bodies {
+		if i++; i%3 != 0 {
+			e.Release(n)
+			delete(bodies, o)
+			if got := e.bodies.find(o); got != 0 {
+				t.Fatalf("%+v leads to %d although it is gone", o, got)
+			}
+		}
+	}
+	check()
+	for _, n := range bodies {
+		e.Release(n)
+	}
+	e.Sweep(1)
+	if n := e.bodies.heads.fresh; n != 0 {
+		t.Errorf("%d buckets for no body", n)
+	}
+	add(Origin{Peer: 1, Seq: 1})
+}
