@@ -29,7 +29,7 @@ const (
 	flagHeld                // the session has more open streams: see held.go
 	flagPending             // a listen stream waits for its acknowledgement: see backlisten.go
 	flagResume              // with flagTCP: it outlives its connection, see takeup.go
-	flagSettled             // a GET stream was opened since the session came here: see resume.go
+	flagSettled             // a GET stream was opened since the session came here: see resume.go; TCP: it has asked something
 
 	// kindFlags belong to the session, the others to its streams.
 	kindFlags = flagTCP | flagResume

@@ -118,7 +118,7 @@ func (sp *Spread) isFor(ref uint64, sess *Session) bool {
 		return sp.s.subs.subscribed(sp.s.o.Sessions, ref, sp.p.Topic)
 	case sp.p.Audience == ToSession:
 		return true
-	case sess.Flags&flagTCP != 0 && sess.State != StateReady:
+	case sess.Flags&flagTCP != 0 && sess.State != StateReady && sess.Flags&flagSettled == 0:
 		return false // it may not have its answer to initialize yet
 	}
 	return (sess.Stream != 0 || sess.Gets != 0) && (sp.p.Level == 0 || sp.p.Level >= sess.level())

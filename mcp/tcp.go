@@ -137,6 +137,9 @@ func (s *Server) identify(c *Call, ref uint64) *codec.Error {
 			return errElsewhere
 		}
 		s.o.Sessions.Touch(ref)
+		if sess.State != StateReady && sess.Flags&flagSettled == 0 { // some clients never say that they are ready
+			s.o.Sessions.Update(ref, func(now *Session) { now.Flags |= flagSettled })
+		}
 		c.of(ref, sess)
 		return nil
 	}

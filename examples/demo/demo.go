@@ -7,6 +7,8 @@
 //   - MCP tool echo returns its argument text as text content.
 //   - MCP resources demo://item/{name} can be read and subscribed to; tool
 //     touch with argument uri marks one as changed.
+//   - MCP tool broadcast sends its argument text to every session, on whatever
+//     server of the cluster, as a log message.
 //   - MCP tool confirm asks the client's user to confirm its argument text.
 //   - MCP prompt describe shows one and asks for words about it.
 package demo
@@ -85,7 +87,7 @@ func Register(s *server.Server) error {
 		return err
 	}
 	if err := mcp.AddTool(m, mcp.Tool{Name: "touch", Title: "Touch", Description: "Marks a demo resource as changed."},
-		func(_ context.Context, _ *mcp.Call, in uriIn) (touched, error) {
+		func(ctx context.Context, _ *mcp.Call, in uriIn) (touched, error) {
 			if !strings.HasPrefix(in.URI, prefix) {
 				return touched{}, fmt.Errorf("%q is no demo resource: they begin with %s", in.URI, prefix)
 			}
@@ -93,8 +95,12 @@ func Register(s *server.Server) error {
 			if !ok {
 				return touched{}, fmt.Errorf("no more than %d resources are remembered", itemsMax)
 			}
-			return touched{URI: in.URI, Version: version, Notified: m.ResourceUpdated(in.URI)}, nil
+			told, err := m.ResourceUpdatedKey(ctx, "", in.URI)
+			return touched{URI: in.URI, Version: version, Notified: told}, err
 		}); err != nil {
+		return err
+	}
+	if err := addBroadcast(m); err != nil {
 		return err
 	}
 	if err := addConfirm(m); err != nil {

@@ -52,6 +52,9 @@ func TestDemo(t *testing.T) {
 		{"resources/subscribe", `{"uri":"demo://item/tea"}`, []string{`"result":{}`}},
 		{"tools/call", `{"name":"touch","arguments":{"uri":"demo://item/tea"}}`, []string{`"notifications/resources/updated"`, `"notified":1`}},
 		{"tools/call", `{"name":"touch","arguments":{"uri":"file:///etc/passwd"}}`, []string{`"isError":true`}},
+		{"tools/call", `{"name":"broadcast","arguments":{"text":"hi all"}}`, []string{`"method":"notifications/message","params":{"level":"info","data":"hi all"}`, `"notified":1`}},
+		{"logging/setLevel", `{"level":"error"}`, []string{`"result":{}`}},
+		{"tools/call", `{"name":"broadcast","arguments":{"text":"hi all"}}`, []string{`"notified":0`}},
 	} {
 		fmt.Fprintf(c, `{"jsonrpc":"2.0","id":1,"method":%q,"params":%s}`+"\n", step.method, step.params)
 		for _, want := range step.want {
