@@ -55,6 +55,7 @@ func toRecord(s *mcp.Session) session.Record {
 	return session.Record{
 		ID: s.ID, Stream: uint64(s.Stream), LastUsed: s.LastUsed, Client: s.Client, Topics: s.Topics,
 		Caps: uint16(s.Caps), Protocol: uint8(s.Protocol), State: uint8(s.State), LogLevel: uint8(s.LogLevel), Kind: s.Flags, Gets: s.Gets, Log: s.Log,
+		Home: s.Home, Epoch: s.Epoch,
 	}
 }
 
@@ -63,5 +64,6 @@ func toSession(r *session.Record) mcp.Session {
 		ID: r.ID, Stream: mcp.StreamID(r.Stream), LastUsed: r.LastUsed, Client: r.Client, Topics: r.Topics,
 		Caps: mcp.Capabilities(r.Caps), Protocol: mcp.Revision(r.Protocol), State: mcp.State(r.State),
 		LogLevel: mcp.Level(r.LogLevel), Flags: r.Kind, Gets: r.Gets, Log: r.Log,
+		Home: r.Home, Epoch: r.Epoch,
 	}
 }
