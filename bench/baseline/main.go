@@ -8,8 +8,10 @@
 //	baseline gosdk-stateless ADDR  the same in the mode that speaks revision 2026-07-28
 //	baseline gosdk-rookery ADDR [ADMIN]  the same *mcp.Server behind rookery's mcp/gosdk
 //	baseline mcpgo ADDR    mcp-go: Streamable HTTP at /mcp, tool echo
+//	baseline nats-route [--messages N] [--mode M] [--json]  a route between two embedded NATS servers:
+//	                       messages per second and bytes on the wire for the corpus of the peer link
 //
-// It serves until it is killed. A nested module keeps what it imports out of
+// A server serves until it is killed. A nested module keeps what it imports out of
 // the main one.
 package main
 
@@ -21,6 +23,9 @@ import (
 	"slices"
 	"strings"
 )
+
+// route is no server: it measures and ends.
+const route = "nats-route"
 
 // adapter is the server that makes its own listeners.
 const adapter = "gosdk-rookery"
@@ -40,7 +45,7 @@ func main() {
 	serve, ok := command(args)
 	if !ok {
 		names := slices.Sorted(maps.Keys(servers))
-		fmt.Fprintf(os.Stderr, "usage: baseline %s ADDR\n       baseline %s ADDR [ADMIN]\n", strings.Join(names, "|"), adapter)
+		fmt.Fprintf(os.Stderr, "usage: baseline %s ADDR\n       baseline %s ADDR [ADMIN]\n       baseline %s [--help]\n", strings.Join(names, "|"), adapter, route)
 		os.Exit(2)
 	}
 	if err := serve(); err != nil {
@@ -52,6 +57,8 @@ func main() {
 // command returns what args ask for, false if that is nothing.
 func command(args []string) (func() error, bool) {
 	switch {
+	case len(args) >= 1 && args[0] == route:
+		return func() error { return natsRoute(args[1:]) }, true
 	case len(args) == 2 && servers[args[0]] != nil:
 		return func() error { return run(args[0], args[1]) }, true
 	case len(args) == 2 && args[0] == adapter:
