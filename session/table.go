@@ -293,14 +293,21 @@ func (t *Table) Bytes() int64 {
 // Range calls f for every session until f returns false, with no lock held: f
 // may use the table. A session that exists during the whole call is visited
 // once; one that comes or goes, at most once.
-func (t *Table) Range(f func(Ref, Record) bool) {
-	for i, c := range *t.chunks.Load() {
+func (t *Table) Range(f func(Ref, Record) bool) { t.RangeFrom(0, f) }
+
+// RangeFrom is Range for the sessions whose Ref has an index, its lower 32
+// bits, of at least from. They are visited in the order of their indices, so a
+// walk can go on where it was interrupted.
+func (t *Table) RangeFrom(from uint32, f func(Ref, Record) bool) {
+	chunks := *t.chunks.Load()
+	for i := int(from / chunkRecords); i < len(chunks); i++ {
+		c := chunks[i]
 		for j := range c {
-			generation := c[j].generation()
-			if generation%2 == 0 {
+			index, generation := uint32(i*chunkRecords+j), c[j].generation()
+			if generation%2 == 0 || index < from {
 				continue
 			}
-			ref := makeRef(uint32(i*chunkRecords+j), generation)
+			ref := makeRef(index, generation)
 			if r, ok := t.Load(ref); ok && !f(ref, r) {
 				return
 			}

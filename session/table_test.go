@@ -1,8 +1,10 @@
 package session
 
 import (
+	"cmp"
 	"errors"
 	"math"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -298,6 +300,40 @@ func TestNoAllocations(t *testing.T) {
 	} {
 		if n := testing.AllocsPerRun(200, call); n != 0 {
 			t.Errorf("%s: %v allocations, want 0", name, n)
+		}
+	}
+}
+
+// TestRangeFrom: a walk that is taken up again visits what is left, in order.
+func TestRangeFrom(t *testing.T) {
+	const sessions = 3*chunkRecords + 5
+	table := NewTable(Options{})
+	var refs []Ref
+	for range sessions {
+		_, ref, err := table.Create(Record{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		refs = append(refs, ref)
+	}
+	slices.Sort(refs)
+	for _, ref := range refs[:sessions/2] {
+		if ref.index()%3 == 0 {
+			table.Delete(ref)
+		}
+	}
+	refs = slices.DeleteFunc(refs, func(r Ref) bool { _, ok := table.Load(r); return !ok })
+	for _, from := range []uint32{0, 1, chunkRecords - 1, chunkRecords, 2*chunkRecords + 7, sessions - 1, sessions, 1 << 20} {
+		var want, got []Ref
+		for _, r := range refs {
+			if r.index() >= from {
+				want = append(want, r)
+			}
+		}
+		table.RangeFrom(from, func(r Ref, _ Record) bool { got = append(got, r); return true })
+		slices.SortFunc(want, func(a, b Ref) int { return cmp.Compare(a.index(), b.index()) })
+		if !slices.Equal(got, want) {
+			t.Errorf("from %d: %d sessions, want %d in order", from, len(got), len(want))
 		}
 	}
 }
