@@ -85,9 +85,24 @@ func (t *fakeSessions) Create(s Session) (id [16]byte, ref uint64, err error) {
 func (t *fakeSessions) Find(id [16]byte) (uint64, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	ref := binary.BigEndian.Uint64(id[8:])
-	s, ok := t.m[ref]
-	return ref, ok && s.ID == id
+	if s, ok := t.m[binary.BigEndian.Uint64(id[8:])]; ok && s.ID == id {
+		return binary.BigEndian.Uint64(id[8:]), true
+	}
+	for ref, s := range t.m { // adopted
+		if s.ID == id {
+			return ref, true
+		}
+	}
+	return 0, false
+}
+
+// adopt adds a session of another table.
+func (t *fakeSessions) adopt(s Session) (ref uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last++
+	t.m[t.last] = s
+	return t.last
 }
 
 func (t *fakeSessions) Load(ref uint64) (Session, bool) {

@@ -34,9 +34,14 @@ var update = flag.Bool("update", false, "write what the server says into testdat
 //	                 content type, the headers that matter, and the body without
 //	                 its framing. "(closed)" says that the server closed it.
 //	-- sleep 3s --   time passes
+//	-- session demote -- the latest session moves to another process; so with
+//	                 promote (home from a lost one), hand over, come home (from
+//	                 one that handed it over), end
+//	-- broadcast text -- a log message to all sessions
 //
 // Nothing may be left unread at the end. In client sections $session is the id
-// in the latest Mcp-Session-Id header of a response, $ask the id of the latest
+// in the latest Mcp-Session-Id header of a response or in the latest result of
+// initialize that names one, $ask the id of the latest
 // question ($ask2 and so on if there were more), $state the latest requestState,
 // and $task1, $task2 and so on are the ids of tasks in the order of their
 // appearance. Time and waiting are synctest's: after each client section
@@ -73,6 +78,7 @@ type player struct {
 	asks    []string // the latest questions, with their quotes
 	state   string   // the latest requestState
 	tasks   []string
+	along   Session // what was handed over last
 }
 
 func play(t *testing.T, archive *txtar.Archive) {
@@ -107,6 +113,13 @@ func play(t *testing.T, archive *txtar.Archive) {
 			f.Data = []byte(got)
 		case "sleep":
 			pause(t, conn)
+		case "session":
+			p.moveSession(t, conn)
+			synctest.Wait()
+		case "broadcast":
+			if _, err := p.Broadcast(t.Context(), "", LevelInfo, "", conn); err != nil {
+				t.Error(err)
+			}
 		default:
 			t.Fatalf("section %q", f.Name)
 		}
@@ -139,6 +152,34 @@ func play(t *testing.T, archive *txtar.Archive) {
 		t.Errorf("left behind: %+v", st)
 	} else if sum := st.Succeeded + st.Refused + st.Failed + st.Cancelled; sum != st.Requests {
 		t.Errorf("outcomes sum to %d: %+v", sum, st)
+	}
+}
+
+// moveSession moves the latest session as its cluster would.
+func (p *player) moveSession(t *testing.T, how string) {
+	ref := p.sessions.last
+	sess, _ := p.sessions.Load(ref)
+	ok := true
+	switch how {
+	case "demote":
+		ok = p.Demote(ref, 2, sess.Epoch+1)
+	case "promote":
+		ok = p.Promote(ref, sess.Epoch+1, false)
+	case "hand over":
+		ok = p.HandOver(ref, 2, sess.Epoch+1, func(sess Session, _ []string) { p.along = sess }) == nil
+	case "come home":
+		if p.along.Stream != 0 {
+			_, ok = p.AttachStream(ref, p.along.Stream, p.along.Flags)
+		}
+		ok = ok && p.Promote(ref, sess.Epoch+1, true)
+	case "end":
+		last, _ := p.sessions.Delete(ref)
+		p.SessionEnded(ref, last)
+	default:
+		t.Fatalf("session %q", how)
+	}
+	if !ok {
+		t.Errorf("session %s: refused", how)
 	}
 }
 
@@ -243,6 +284,8 @@ type responses struct {
 
 var taskID = regexp.MustCompile(`"taskId":"([0-9a-f]{32})"`)
 
+var sessionID = regexp.MustCompile(`"sessionId":"([0-9a-f]{32})"`)
+
 var askID = regexp.MustCompile(`"q[0-9a-f]{16}"`)
 
 // askName is what transcripts call the i-th of the latest questions.
@@ -295,6 +338,9 @@ func (p *player) server(conn string) string {
 	}
 	for i, id := range p.tasks {
 		text = strings.ReplaceAll(text, id, fmt.Sprintf("$task%d", i+1))
+	}
+	if m := sessionID.FindStringSubmatch(text); m != nil {
+		p.session = m[1]
 	}
 	if p.session != "" {
 		text = strings.ReplaceAll(text, p.session, "$session")
