@@ -24,7 +24,7 @@ type Membership interface {
 	// Evidence takes what links show of a process. It does not block.
 	Evidence(of PeerID, e Evidence)
 	// SetDraining announces that this node takes no more sessions, or does again.
-	SetDraining(on bool)
+	SetDraining(on bool) error
 }
 
 var (
@@ -157,7 +157,9 @@ func (e *Engine) look() {
 // Drain has the cluster place nothing new on this node, and moves the sessions
 // of this process away, at most rate a second: see Core.Drain.
 func (e *Engine) Drain(ctx context.Context, rate float64) error {
-	e.o.Members.SetDraining(true)
+	if err := e.o.Members.SetDraining(true); err != nil {
+		return err
+	}
 	return e.core.Drain(ctx, rate)
 }
 
