@@ -135,6 +135,8 @@ type Mesh struct {
 	quiet quiet
 	count meshCounters
 
+	yieldFirst, yieldAgain time.Duration // the constants, or what a test says
+
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // every goroutine of the mesh
@@ -154,7 +156,10 @@ func NewMesh(o MeshOptions) (*Mesh, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	m := &Mesh{o: o, tag: o.Self.String(), listeners: map[net.Listener]bool{}}
+	m := &Mesh{
+		o: o, tag: o.Self.String(), listeners: map[net.Listener]bool{},
+		yieldFirst: yieldFirst, yieldAgain: yieldAgain,
+	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.peers.Store(&map[PeerID]*meshPeer{})
 	return m, nil
@@ -203,6 +208,7 @@ func (m *Mesh) Wake(p Peer) {
 // Close ends all links and accepting, and waits until no goroutine of the mesh
 // is left. Listeners given to Serve are closed.
 func (m *Mesh) Close() {
+	m.cancel()
 	m.mu.Lock()
 	m.closed = true
 	peers := maps.Clone(*m.peers.Load())
@@ -214,7 +220,6 @@ func (m *Mesh) Close() {
 		c.Close()
 	}
 	m.mu.Unlock()
-	m.cancel()
 	for _, mp := range peers {
 		mp.end(ErrMeshClosed)
 	}

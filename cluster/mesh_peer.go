@@ -142,9 +142,9 @@ func (mp *meshPeer) before(pause time.Duration, first, lost bool) time.Duration 
 	case first && mp.leads(), lost && mp.leads():
 		return 0
 	case first:
-		return yieldFirst
+		return mp.m.yieldFirst
 	case lost:
-		return yieldAgain
+		return mp.m.yieldAgain
 	}
 	// Half of the pause is chance, so that those that lost each other at the
 	// same moment do not meet at the same moment for ever.

@@ -101,8 +101,10 @@ func (mp *meshPeer) failed(err error) {
 			e = Replaced
 		case batch.RefusedDouble: // theirs is on its way
 			e = Heard
-		case batch.RefusedStranger, batch.RefusedResume, batch.RefusedLeaving:
-			m.met(mp.address())
+		case batch.RefusedCluster, batch.RefusedSelf: // somebody else
+		default:
+			e = LinkLost
+			m.o.Evidence(mp.address(), LinkUp)
 		}
 	case certificateRefused(err), errors.Is(err, errAuth), errors.Is(err, errPlain):
 		m.count.strangers.Add(1)
