@@ -136,8 +136,10 @@ func (d *Detector) Gossip(node string, s GossipState, workers []WorkerInfo) (cha
 	peers := make([]suspectPeer, len(workers))
 	for i, w := range workers {
 		peers[i] = suspectPeer{worker: w.Worker, incarnation: w.Incarnation}
+		// What no link has ever reached is judged by gossip, so its return
+		// starts anew; for the others only being heard revokes a verdict.
 		old := n.peer(w.Worker, w.Incarnation)
-		if old != nil && !(returned && !old.linked) {
+		if old != nil && (old.linked || !returned) {
 			peers[i] = *old
 		}
 	}

@@ -148,6 +148,7 @@ var doors = map[string][]string{
 	"github.com/google/jsonschema-go":         {"mcp"},
 	"github.com/modelcontextprotocol/go-sdk":  {"mcp/gosdk", "examples/gosdk", "examples/gosdk/conformance"},
 	"github.com/klauspost/compress":           {"batch"},
+	"github.com/hashicorp/memberlist":         {"cluster"},
 	"github.com/knadh/koanf":                  {"cmd/rookery"},
 	"github.com/panjf2000/ants":               {"server"},
 	"github.com/spf13/cobra":                  {"cmd/rookery", "bench"},
