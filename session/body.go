@@ -27,6 +27,7 @@ type body struct {
 	state atomic.Uint32
 
 	origin Origin // immutable while state is not 0
+	born   uint64 // immutable likewise; counts the bodies of the store from 1 on
 }
 
 const (
@@ -43,7 +44,7 @@ const (
 
 	// bodiesChunk slots and the word that Go's allocator puts before objects
 	// with pointers fill a size class of 8 KiB; one more would take the next.
-	bodiesChunk = 170
+	bodiesChunk = 146
 
 	budgetMax = 8 << 30
 )
@@ -61,6 +62,7 @@ type bodies struct {
 	chunks   atomic.Pointer[[]*[bodiesChunk]body] // replaced under mu
 	tooLarge atomic.Uint64
 	origins  atomic.Uint64 // made so far
+	births   atomic.Uint64 // bodies so far; written under mu
 
 	// used is what the budget is compared to: for each body not evicted its
 	// cost, and entryBytes for each reference.
@@ -132,6 +134,7 @@ func (b *bodies) linkLocked(data []byte, o Origin, now uint32) uint32 {
 	}
 	s := b.at(n)
 	s.size, s.stamp, s.prev, s.next, s.origin = uint32(len(data)), now, b.last, 0, o
+	s.born = b.births.Add(1)
 	s.data.Store(unsafe.SliceData(data))
 	s.state.Store(refOne)
 	if b.last != 0 {

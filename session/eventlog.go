@@ -18,11 +18,12 @@ type entry struct {
 // entries of a kind lie above the floor of that kind.
 type eventLog struct {
 	first, last uint32 // 1 + index of its entries, 0 none; while free, first is the next free log
-	count       uint32 // entries
 	bytes       uint32 // sum of the sizes of their bodies
 	seq         uint32 // last number drawn
 	floor       [streamKinds]uint32
-	generation  uint8 // 1 to 255; part of the log's number
+	newest      uint32 // lower half of body.born; no entry's body is younger, see eventShard.newest
+	count       uint16 // entries
+	generation  uint8  // 1 to 255; part of the log's number
 	live        bool
 }
 
@@ -175,6 +176,9 @@ func (s *eventShard) put(l *eventLog, prev, stream, seq, number uint32) (added b
 	if number != 0 {
 		evicted := s.bodies.refer(number)
 		if evicted == 0 {
+			if born := s.bodies.at(number).born; born > s.newest(l) {
+				l.newest = uint32(born)
+			}
 			s.link(l, prev, entry{body: number, seq: seq, stream: stream})
 			s.limit(l)
 			return true
@@ -239,13 +243,13 @@ func (s *eventShard) pop(l *eventLog, why reason) {
 
 // limit removes the oldest events until l keeps to count and bytes.
 func (s *eventShard) limit(l *eventLog) {
-	over := func() bool { return l.count > s.count || l.bytes > s.bytes }
+	over := func() bool { return uint32(l.count) > s.count || l.bytes > s.bytes }
 	if over() {
 		s.clean(l) // what is lost anyway makes room first
 	}
 	for over() {
 		why := byBytes
-		if l.count > s.count {
+		if uint32(l.count) > s.count {
 			why = byCount
 		}
 		s.pop(l, why)

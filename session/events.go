@@ -14,7 +14,7 @@ const (
 	EventsAgeDefault    = 5 * time.Minute // an event
 	EventsBudgetDefault = 64 << 20        // bytes, all logs
 
-	eventsCountMax = 1 << 20
+	eventsCountMax = 1 << 15 // one more must fit into eventLog.count
 	eventsBytesMax = 1 << 30
 )
 
@@ -22,7 +22,8 @@ const (
 type EventsOptions struct {
 	// Count is the number of events that a log keeps; 0 means
 	// EventsCountDefault, less than 0 that no event is kept at all: numbers
-	// are drawn, and who missed something is told so.
+	// are drawn, and who missed something is told so. More than 32,768 are not
+	// kept.
 	Count int
 
 	// Bytes is the total length of the messages that a log keeps, and of the

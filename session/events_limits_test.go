@@ -172,7 +172,7 @@ func TestBudget(t *testing.T) {
 // even in logs that are never used again.
 func TestBudgetBoundsEntries(t *testing.T) {
 	const logs, rounds, budget = 500, 40, 1 << 17
-	e := NewEvents(EventsOptions{Budget: budget, Count: 1 << 20})
+	e := NewEvents(EventsOptions{Budget: budget, Count: 1 << 15})
 	var worst, appended int64
 	for range 10 { // each time other logs
 		var numbers [logs]uint32

@@ -56,11 +56,11 @@ func retain(tb testing.TB, shared bool) retained {
 }
 
 // What an event may cost: an entry of 16 bytes, a sixteenth of a log's head of 32
-// and some slack when the message is shared; a slot of 48, a
+// and some slack when the message is shared; a slot of 56, a
 // bucket of 4 and the message in steps of 16 besides when it is not.
 const (
 	sharedEachMax   = 19
-	distinctEachMax = sharedEachMax + 48 + 4 + 160 + 1.5
+	distinctEachMax = sharedEachMax + 56 + 4 + 160 + 1.5
 )
 
 func TestBytesOfEvents(t *testing.T) {

@@ -50,8 +50,8 @@ func TestEventSizes(t *testing.T) {
 	}{
 		{"entry", unsafe.Sizeof(entry{}), 16},
 		{"eventLog", unsafe.Sizeof(eventLog{}), 32},
-		{"body", unsafe.Sizeof(body{}), 48},
-		{"chunk of bodies and its header", 8 + unsafe.Sizeof([bodiesChunk]body{}), 8168},
+		{"body", unsafe.Sizeof(body{}), 56},
+		{"chunk of bodies and its header", 8 + unsafe.Sizeof([bodiesChunk]body{}), 8184},
 	} {
 		if c.got != c.want {
 			t.Errorf("a %s has %d bytes, want %d", c.name, c.got, c.want)

@@ -191,6 +191,7 @@ func TestEventsAgainstTwin(t *testing.T) {
 			eventsTwin: &eventsTwin{o: o, logs: map[uint32]*twinLog{}},
 			e:          NewEvents(o), clock: c, kept: map[uint32]*twinBody{}, all: []uint32{0},
 		}
+		m.e.bodies.births.Store(rapid.SampledFrom([]uint64{0, 1<<32 - 5}).Draw(t, "births"))
 		t.Repeat(map[string]func(*rapid.T){
 			"keep": m.keep, "append": m.append1, "publish": m.publish, "release": m.letGo,
 			"draw": m.drawNumber, "drop": m.dropLog, "wait": m.wait, "": m.check,

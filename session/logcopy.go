@@ -165,9 +165,9 @@ func (s *eventShard) isLast(l *eventLog, seq uint32) bool {
 // place returns the entry behind which seq belongs, 0 for the front, and reports
 // whether that number or body is there.
 func (s *eventShard) place(l *eventLog, seq, number uint32) (prev uint32, there bool) {
-	if !s.bodies.shared(number) {
+	if !s.bodies.shared(number) || s.bodies.at(number).born > s.newest(l) {
 		if number = 0; s.isLast(l, seq) {
-			return l.last, false
+			return l.last, false // as most events come: no look at the others
 		}
 	}
 	for n := l.first; n != 0; {
@@ -181,6 +181,18 @@ func (s *eventShard) place(l *eventLog, seq, number uint32) (prev uint32, there 
 		n = e.next
 	}
 	return prev, false
+}
+
+// newest returns a born that no body in l exceeds. Of that of the newest body l
+// keeps one half, which is taken for as young as it can be. When it is not, after
+// 4 billion bodies that l did not get, place looks at events in vain.
+func (s *eventShard) newest(l *eventLog) uint64 {
+	births := s.bodies.births.Load()
+	newest := births>>32<<32 | uint64(l.newest)
+	if newest > births {
+		newest -= 1 << 32
+	}
+	return newest
 }
 
 // shared reports whether somebody beside the caller, who does, may hold a body
@@ -197,8 +209,8 @@ func (b *bodies) shared(number uint32) bool {
 func (s *eventShard) has(l *eventLog, o Origin) bool {
 	// A body that l holds is not freed while s is locked. Was another one found,
 	// l cannot come to hold it meanwhile: its number may change hands unseen.
-	number := s.bodies.find(o)
-	if number == 0 {
+	number, born := s.bodies.find(o)
+	if number == 0 || born > s.newest(l) {
 		return false
 	}
 	for n := l.first; n != 0; {
@@ -211,12 +223,15 @@ func (s *eventShard) has(l *eventLog, o Origin) bool {
 	return false
 }
 
-// find returns the number of the stored body of o, 0 if there is none. Without a
-// reference to it the number may mean another body soon.
-func (b *bodies) find(o Origin) uint32 {
+// find returns the number of the stored body of o, 0 if there is none, and when
+// it was born. Without a reference to it the number may mean another body soon.
+func (b *bodies) find(o Origin) (number uint32, born uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.findLocked(o)
+	if number = b.findLocked(o); number != 0 {
+		born = b.at(number).born
+	}
+	return number, born
 }
 
 // raise raises the floors of l.

@@ -95,7 +95,7 @@ func TestCopiesBesideEachOther(t *testing.T) {
 	if raceEnabled {
 		rounds = 150
 	}
-	o := EventsOptions{Count: 1 << 20, Bytes: 1 << 20, Peer: 1}
+	o := EventsOptions{Count: 1 << 15, Bytes: 1 << 20, Peer: 1}
 	home := NewEvents(o)
 	o.Peer = 2
 	away := NewEvents(o)

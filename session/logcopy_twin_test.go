@@ -216,7 +216,8 @@ func (m *eventsMachine) copyTo(t *rapid.T) {
 // checkBodies looks each identity up.
 func (m *eventsMachine) checkBodies(t *rapid.T) {
 	for _, o := range m.given {
-		if n, b := m.e.bodies.find(o), m.stored(o); (n != 0) != (b != nil) || n != 0 && m.e.Origin(n) != o {
+		b := m.stored(o)
+		if n, _ := m.e.bodies.find(o); (n != 0) != (b != nil) || n != 0 && m.e.Origin(n) != o {
 			t.Fatalf("the body of %+v is %d, want %+v", o, n, b)
 		}
 	}

@@ -32,7 +32,7 @@ func TestKeepAs(t *testing.T) {
 	}
 	e.Release(a)
 	e.Release(b)
-	if n := e.bodies.find(from(1)); n != 0 {
+	if n, _ := e.bodies.find(from(1)); n != 0 {
 		t.Errorf("%d is found when nobody holds it", n)
 	}
 	if n := NewEvents(EventsOptions{Count: -1}).KeepAs(from(1), []byte("a")); n != 0 {
@@ -87,7 +87,7 @@ func TestIndexOfOrigins(t *testing.T) {
 			longest = max(longest, chain)
 		}
 		for o, n := range bodies {
-			if got := b.find(o); got != n {
+			if got, _ := b.find(o); got != n {
 				t.Fatalf("%+v leads to %d, want %d", o, got, n)
 			}
 		}
@@ -101,7 +101,7 @@ func TestIndexOfOrigins(t *testing.T) {
 		if i++; i%3 != 0 {
 			e.Release(n)
 			delete(bodies, o)
-			if got := e.bodies.find(o); got != 0 {
+			if got, _ := e.bodies.find(o); got != 0 {
 				t.Fatalf("%+v leads to %d although it is gone", o, got)
 			}
 		}
@@ -115,4 +115,30 @@ func TestIndexOfOrigins(t *testing.T) {
 		t.Errorf("%d buckets for no body", n)
 	}
 	add(Origin{Peer: 1, Seq: 1})
+}
+
+// Of the age of its newest body a log keeps 32 bits. Whatever they leave open, no
+// event is taken twice.
+func TestBirthsGoOn(t *testing.T) {
+	const half = 1 << 32
+	for _, births := range []uint64{0, half - 2, half - 1, half, 5*half - 1} {
+		e := NewEvents(EventsOptions{})
+		e.bodies.births.Store(births)
+		log, _ := putAt(t, e, 0, get, 1, from(1), "a")
+		old := e.KeepAs(from(1), nil)
+		for seq := range uint32(3) {
+			if _, added := putAt(t, e, log, get, 2+seq, from(uint64(2+seq)), "b"); !added {
+				t.Errorf("%d births: event %d was not added", births, 2+seq)
+			}
+		}
+		for _, later := range []uint64{0, half / 2, half, 3 * half} {
+			e.bodies.births.Add(later)
+			if _, added := e.AppendAt(log, get, 9, old); added || !e.Has(log, from(1)) || !e.Has(log, from(4)) {
+				t.Errorf("%d births, %d later: a message came twice", births, later)
+			}
+		}
+		if _, added := putAt(t, e, log, get, 10, from(10), "c"); !added || !e.Has(log, from(10)) {
+			t.Errorf("%d births: the last event was not added", births)
+		}
+	}
 }
