@@ -79,6 +79,19 @@ func (e *Events) SetFloors(log uint32, floors [2]uint32) (newLog uint32) {
 	return log
 }
 
+// Floors returns, for streams without the top bit and with it, the highest
+// number of an event that was lost; zeros for log 0 and for one that was dropped.
+func (e *Events) Floors(log uint32) (floors [2]uint32) {
+	s := e.shard(log)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.find(log); l != nil {
+		s.clean(l)
+		floors = l.floor
+	}
+	return floors
+}
+
 // NextEpoch makes Last so high that no number drawn from now on can have been
 // drawn by a home that is gone, if that was less than 65,536 numbers ahead of
 // this log; log 0 makes a log. last is the new Last. Its upper 10 bits count
