@@ -296,8 +296,14 @@ func post(body string, headers ...string) string {
 	return fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", r, len(body), body)
 }
 
+// tester is what helpers need of testing.TB; rapid.T has it too.
+type tester interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
 // ask sends one request and returns the response.
-func (b *testbed) ask(t testing.TB, st StreamID, raw string) string {
+func (b *testbed) ask(t tester, st StreamID, raw string) string {
 	t.Helper()
 	x, e := exchange(st, raw)
 	if e != nil {
@@ -308,7 +314,7 @@ func (b *testbed) ask(t testing.TB, st StreamID, raw string) string {
 }
 
 // newSession initializes a session and returns its header line and reference.
-func (b *testbed) newSession(t testing.TB, st StreamID, version string) (header string, ref uint64) {
+func (b *testbed) newSession(t tester, st StreamID, version string) (header string, ref uint64) {
 	t.Helper()
 	b.ask(t, st, post(`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"`+version+
 		`","capabilities":{"sampling":{},"roots":{},"elicitation":{}},"clientInfo":{"name":"c","version":"1"}}}`))

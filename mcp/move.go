@@ -54,6 +54,7 @@ func (s *Server) Promote(ref uint64, epoch uint32, clean bool) bool {
 		if !clean {
 			now.Stream = 0
 			now.Flags &= kindFlags
+			now.Gets = max(now.Gets, 1) // the lost home may have opened one: what comes is kept for it
 		}
 	})
 	if ok {
