@@ -37,6 +37,13 @@ type Events interface {
 	KeepAs(o Origin, msg []byte) (body uint32)
 	// Has reports whether a log has an event of that Origin.
 	Has(log uint32, o Origin) bool
+	// AppendAt notes body under a number that another process has drawn, in its
+	// place among the others; added is false if the number is taken or lost.
+	AppendAt(log, stream, seq, body uint32) (sameLog uint32, added bool)
+	// Floors returns the highest number that is not covered any more, by kind of
+	// stream: bit 31. SetFloors raises them.
+	Floors(log uint32) [2]uint32
+	SetFloors(log uint32, floors [2]uint32) (sameLog uint32)
 	// NextEpoch raises the last number drawn so far that what is drawn from now
 	// on never meets what a lost home drew; a log 0 is made. last is 0 if there
 	// is no number left. A number's upper 10 bits count the epochs.

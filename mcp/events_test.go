@@ -1,6 +1,7 @@
 package mcp
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"testing"
@@ -67,6 +68,48 @@ func (e *fakeEvents) Has(log uint32, o Origin) bool {
 	defer e.mu.Unlock()
 	l := e.logs[log]
 	return l != nil && slices.ContainsFunc(l.events, func(ev fakeEvent) bool { return e.origin[ev.body] == o })
+}
+
+func (e *fakeEvents) AppendAt(log, stream, seq, body uint32) (uint32, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	log, l := e.log(log)
+	l.last-- // log draws a number
+	at, taken := slices.BinarySearchFunc(l.events, seq, func(ev fakeEvent, seq uint32) int { return cmp.Compare(ev.seq, seq) })
+	if taken || seq <= l.floor[stream>>31] {
+		return log, false
+	}
+	l.last = max(l.last, seq)
+	e.refs[body]++
+	l.events = slices.Insert(l.events, at, fakeEvent{seq: seq, stream: stream, body: body})
+	return log, true
+}
+
+func (e *fakeEvents) Floors(log uint32) (floors [2]uint32) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if l := e.logs[log]; l != nil {
+		floors = l.floor
+	}
+	return floors
+}
+
+func (e *fakeEvents) SetFloors(log uint32, floors [2]uint32) uint32 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	log, l := e.log(log)
+	l.last--
+	for kind, floor := range floors {
+		l.floor[kind] = max(l.floor[kind], floor)
+	}
+	l.events = slices.DeleteFunc(l.events, func(ev fakeEvent) bool {
+		if ev.seq > l.floor[ev.stream>>31] {
+			return false
+		}
+		e.release(ev.body)
+		return true
+	})
+	return log
 }
 
 // NextEpoch knows 1024 epochs, of which the last is never begun.

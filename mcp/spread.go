@@ -179,17 +179,3 @@ func (p *Publication) notice() *notice {
 	}
 	return newNotice(codec.AppendNotification(nil, p.Method, p.Params))
 }
-
-// Merge gives a session at home here an event that another process noted for
-// it, msg being the whole message: into its log, unless the log has one of that
-// Origin, and to its client. It reports whether it was new.
-func (s *Server) Merge(ref uint64, o Origin, msg []byte) (added bool) {
-	n := newNotice(msg)
-	n.origin, n.again = o, true
-	defer n.release(s.o.Events)
-	err := s.sendToSession(ref, n)
-	if errors.Is(err, errHasIt) || errors.Is(err, ErrMoved) {
-		return false
-	}
-	return s.countSent(err)
-}

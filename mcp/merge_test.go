@@ -1,0 +1,39 @@
+package mcp
+
+import (
+	"strings"
+	"testing"
+)
+
+// A session that was taken over gets events of its former home late. Its client
+// gets each once: in the old place if it has not come yet, not at all if its
+// last event id says that it has it, as a new one otherwise.
+func TestMergeAfterTakeover(t *testing.T) {
+	b := newFakeCluster(1).beds[0]
+	header, ref := b.newSession(t, 1, "2025-11-25")
+	b.get(t, 10, header)
+	if !b.Demote(ref, 7, 1) || !b.Promote(ref, 2, false) {
+		t.Fatal("not taken over")
+	}
+	merge := func(n uint32) bool {
+		msg := `{"jsonrpc":"2.0","method":"late","params":{"n":` + string('0'+byte(n)) + `}}`
+		return b.Merge(ref, 1, n, Origin{Peer: 9, Seq: uint64(n)}, []byte(msg))
+	}
+	if !merge(7) || merge(7) {
+		t.Error("an event in its old place: once")
+	}
+	// The client has seen up to 6: 5 and 6 are not sent when they come.
+	b.getAfter(11, header, "1-6")
+	if merge(5) || merge(6) {
+		t.Error("the client has seen them")
+	}
+	if !merge(8) {
+		t.Error("8 is new to the client")
+	}
+	out := b.host.take(11)
+	for text, want := range map[string]int{`"n":5`: 0, `"n":6`: 0, `"n":7`: 1, `"n":8`: 1} {
+		if got := strings.Count(out, text); got != want {
+			t.Errorf("%s came %d times, want %d: %q", text, got, want, out)
+		}
+	}
+}
