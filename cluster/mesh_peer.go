@@ -137,18 +137,20 @@ func (mp *meshPeer) run() {
 }
 
 // before returns how long to wait before dialling.
-func (mp *meshPeer) before(pause time.Duration, first, lost bool) time.Duration {
-	switch {
-	case first && mp.leads(), lost && mp.leads():
-		return 0
-	case first:
-		return mp.m.yieldFirst
-	case lost:
-		return mp.m.yieldAgain
+func (mp *meshPeer) before(pause time.Duration, first, lost bool) (d time.Duration) {
+	if !first && !lost {
+		// Half of the pause is chance, so that those that lost each other at the
+		// same moment do not meet at the same moment for ever.
+		d = pause/2 + rand.N(pause/2)
 	}
-	// Half of the pause is chance, so that those that lost each other at the
-	// same moment do not meet at the same moment for ever.
-	return pause/2 + rand.N(pause/2)
+	switch {
+	case mp.leads():
+	case first:
+		d += mp.m.yieldFirst
+	default:
+		d += mp.m.yieldAgain
+	}
+	return d
 }
 
 // unconnected waits until there is no connection and returns how long the last

@@ -491,15 +491,16 @@ func TestMeshSimultaneousDial(t *testing.T) {
 		want = append(want, msgs...)
 		a.end(b.self).send(t, batch.Data, msgs...)
 		b.end(a.self).send(t, batch.Data, msgs...)
+		lost := [2]uint64{a.link(b.self).Lost, b.link(a.self).Lost}
 		for _, mp := range []*meshPeer{(*a.peers.Load())[b.self.PeerID], (*b.peers.Load())[a.self.PeerID]} {
 			mp.mu.Lock()
-			mp.lived = time.Hour // both dial at once
 			if mp.conn != nil {
-				mp.conn.since = time.Now().Add(-time.Hour)
+				mp.conn.since = time.Now().Add(-time.Hour) // it was a good one: both dial at once
 				mp.conn.fail(errors.New("cut"))
 			}
 			mp.mu.Unlock()
 		}
+		meshEventually(t, "the cut", func() bool { return a.link(b.self).Lost > lost[0] && b.link(a.self).Lost > lost[1] })
 	}
 	wantMessages(t, b.end(a.self), batch.Data, want)
 	wantMessages(t, a.end(b.self), batch.Data, want)
