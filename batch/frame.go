@@ -105,10 +105,13 @@ func (h *header) consistent() bool {
 	if h.first == 0 || h.first+uint64(h.count) < h.first || h.raw < h.count {
 		return false
 	}
+	if h.count > 1 && h.raw > frameMax {
+		return false
+	}
 	if h.codec == codecNone {
 		return payload == h.raw
 	}
-	return h.codec < codecs && payload > 0 && payload < h.raw
+	return payload > 0 && payload < h.raw
 }
 
 // grants are the acknowledgement and the credit of each lane.

@@ -171,6 +171,6 @@ func Agree(local, remote *Hello) (Resume, error) {
 	}
 	r := remote.Resume
 	r.Version = min(local.VersionMax, remote.VersionMax)
-	r.Features &= local.Resume.Features
+	r.Features = r.Features.and(local.Resume.Features)
 	return r, nil
 }

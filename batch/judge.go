@@ -41,26 +41,36 @@ func (j *judge) note(before, after int) {
 	}
 }
 
+// preferred are the codecs of each lane, best first. What is urgent or much is
+// packed fast, what has time is packed small.
+var preferred = [Lanes][]codec{
+	Control: {codecS2},
+	Data:    {codecHuffman, codecS2},
+	Bulk:    {codecZstd, codecHuffman, codecS2},
+}
+
 // codecFor returns the codec for a frame of n bytes.
 func (l *Link) codecFor(lane Lane, n int) codec {
-	switch {
-	case !l.judge[lane].try(n):
-		return codecNone
-	case lane == Bulk && l.features&FeatureZstd != 0:
-		return codecZstd
-	case l.features&FeatureS2 != 0:
-		return codecS2
-	default:
-		return codecNone
+	for _, c := range preferred[lane] {
+		if l.features&c.feature() != 0 {
+			if l.judge[lane].try(n) {
+				return c
+			}
+			break
+		}
 	}
+	return codecNone
 }
+
+// feature returns what has to be agreed on for c.
+func (c codec) feature() Features { return 1 << (c - 1) }
 
 // pack appends raw to dst, compressed if that pays. dst has room for either.
 func (l *Link) pack(dst []byte, lane Lane, raw []byte) ([]byte, codec) {
 	s := &l.stats[lane]
 	if c := l.codecFor(lane, len(raw)); c != codecNone {
 		base := len(dst)
-		dst = encode(dst, c, raw)
+		dst, c = encode(dst, c, raw)
 		n := len(dst) - base
 		l.judge[lane].note(len(raw), n)
 		if n < len(raw) {
@@ -79,7 +89,7 @@ func (l *Link) unpack(h *header, body []byte) ([]byte, error) {
 	if h.codec == codecNone {
 		return body, nil
 	}
-	if l.features&(1<<(h.codec-1)) == 0 {
+	if l.features&h.codec.feature() == 0 {
 		return nil, ErrFrame // not agreed on
 	}
 	if cap(l.scratch) < h.raw {

@@ -45,7 +45,8 @@ type Options struct {
 	// lets the other have under way. Default 256 KiB, 4 MiB, 4 MiB.
 	Window [Lanes]int
 	// FrameMax is how many bytes of messages go into one frame, counted before
-	// compression. Default 64 KiB. A longer message travels in a frame of its own.
+	// compression. Default, and most, 64 KiB. A longer message travels in a frame
+	// of its own.
 	FrameMax int
 	// MessageMax is the longest message, in bytes. Default 17 MiB. Both ends
 	// have to have the same.
@@ -61,17 +62,18 @@ type Features uint64
 
 // The features of version 1.
 const (
-	FeatureS2   Features = 1 << iota // frames compressed with S2
-	FeatureZstd                      // frames compressed with Zstandard
+	FeatureS2      Features = 1 << iota // frames compressed with S2
+	FeatureZstd                         // frames compressed with Zstandard
+	FeatureHuffman                      // frames compressed with S2 and a Huffman code; includes FeatureS2
 
 	// NoFeatures stands in Options for the empty set.
 	NoFeatures Features = 1 << 63
 	// AllFeatures is all that this implementation knows.
-	AllFeatures = FeatureS2 | FeatureZstd
+	AllFeatures = FeatureS2 | FeatureZstd | FeatureHuffman
 )
 
 const (
-	defaultFrameMax   = 64 << 10
+	frameMax          = 64 << 10 // of a frame with more than one message
 	defaultMessageMax = 17 << 20
 	hardFactor        = 4
 )
@@ -87,13 +89,24 @@ func (o Options) withDefaults() Options {
 		o.Hard[lane] = max(orDefault(o.Hard[lane], hardFactor*o.Cap[lane]), o.Cap[lane])
 		o.Window[lane] = orDefault(o.Window[lane], defaultWindow[lane])
 	}
-	o.FrameMax = orDefault(o.FrameMax, defaultFrameMax)
+	o.FrameMax = min(orDefault(o.FrameMax, frameMax), frameMax)
 	o.MessageMax = orDefault(o.MessageMax, defaultMessageMax)
 	if o.Features == 0 {
 		o.Features = AllFeatures
 	}
-	o.Features &= AllFeatures
+	o.Features = o.Features.closed()
 	return o
+}
+
+// and returns the features that both ends offer.
+func (f Features) and(g Features) Features { return f.closed() & g.closed() }
+
+// closed returns f with what its features include.
+func (f Features) closed() Features {
+	if f&FeatureHuffman != 0 {
+		f |= FeatureS2
+	}
+	return f & AllFeatures
 }
 
 func orDefault(v, def int) int {

@@ -124,7 +124,7 @@ func (l *Link) Connect(r Resume) error {
 		q.rewind()
 		l.credit[lane] = r.Credit[lane]
 	}
-	l.features = l.o.Features & r.Features
+	l.features = l.o.Features.and(r.Features)
 	l.mustTell = true // also what the peer has not heard because the last connection broke
 	l.connected = true
 	l.connects++

@@ -32,7 +32,7 @@ func newChunk(size int) *chunk {
 }
 
 func (c *chunk) free() {
-	if cap(c.buf) > 2*defaultFrameMax { // held one long message
+	if cap(c.buf) > 2*frameMax { // held one long message
 		return
 	}
 	*c = chunk{buf: c.buf[:0]}
@@ -59,12 +59,13 @@ func (q *queue) messages() int { return int(q.end.seq - q.acked.seq) }
 func (q *queue) bytes() int    { return int(q.end.off - q.acked.off) }
 func (q *queue) unsent() bool  { return q.sent.seq < q.end.seq }
 
-// push copies msg to the end of the queue.
-func (q *queue) push(msg []byte, frameMax int) uint64 {
+// push copies msg to the end of the queue, of which at most frame bytes go into
+// one frame.
+func (q *queue) push(msg []byte, frame int) uint64 {
 	size := prefixSize(len(msg)) + len(msg)
 	c := q.tail
-	if c == nil || len(c.buf)+size > frameMax || c.count == countMax {
-		c = newChunk(max(size, frameMax))
+	if c == nil || len(c.buf)+size > frame || c.count == countMax {
+		c = newChunk(max(size, frame))
 		c.base, c.first = q.end.off, q.end.seq+1
 		if q.tail == nil {
 			q.head = c

@@ -18,7 +18,7 @@ func (l *Link) Need(p []byte) int {
 	return headerSize + h.length
 }
 
-func (l *Link) rawMax() int { return max(l.o.MessageMax, l.o.FrameMax) + prefixMax }
+func (l *Link) rawMax() int { return max(l.o.MessageMax, frameMax) + prefixMax }
 
 // Receive takes whole frames from p and calls f for each message that is new,
 // in the order of its lane. It returns how many bytes it has taken; the caller
