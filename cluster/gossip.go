@@ -96,12 +96,46 @@ func startGossip(o gossipOptions) (*gossip, error) {
 		}
 		c.Keyring = g.keys
 	}
-	var err error
-	if g.list, err = memberlist.Create(c); err != nil {
+	transport, err := listenGossip(c)
+	if err != nil {
 		return nil, fmt.Errorf("cluster: gossip on %s: %w", o.bind, err)
+	}
+	c.Transport = transport
+	if g.list, err = memberlist.Create(c); err != nil {
+		// Memberlist would leave a transport of its own open.
+		return nil, fmt.Errorf("cluster: gossip: %w", errors.Join(err, transport.Shutdown()))
 	}
 	g.addr = g.list.LocalNode().Address() // unguarded in memberlist, so read before others know us
 	return g, nil
+}
+
+// portTries is how many free ports are tried: one that is free for TCP may be
+// taken for UDP.
+const portTries = 10
+
+// listenGossip binds the addresses of c, and completes its port when that is 0.
+func listenGossip(c *memberlist.Config) (t *memberlist.NetTransport, err error) {
+	for range portTries {
+		t, err = memberlist.NewNetTransport(&memberlist.NetTransportConfig{
+			BindAddrs: []string{c.BindAddr}, BindPort: c.BindPort, Logger: c.Logger,
+		})
+		if err == nil {
+			break
+		}
+		if c.BindPort != 0 {
+			return nil, err
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.BindPort == 0 {
+		c.BindPort = t.GetAutoBindPort()
+	}
+	if c.AdvertisePort == 0 {
+		c.AdvertisePort = c.BindPort
+	}
+	return t, nil
 }
 
 // bindTo sets the addresses.
