@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rookery-server/rookery/batch"
@@ -46,7 +47,15 @@ type EngineOptions struct {
 	HoldTimeout time.Duration
 	Link        batch.Options
 	Logger      *slog.Logger
+
+	// Fence is called when this process finds that it did not run for so long
+	// that others may have taken its sessions over: it is to end their streams,
+	// before anything is written to them. See Lapsed. Optional.
+	Fence func()
 }
+
+// lapse is the shortest silence for which others declare a process dead.
+const lapse = 700 * time.Millisecond
 
 // Engine is one process's part in a cluster: Core and Mesh with the goroutine that
 // drives them. It neither joins nor leaves: that is the Membership's.
@@ -59,6 +68,7 @@ type Engine struct {
 	quit      chan struct{}
 	wg        sync.WaitGroup
 	start     time.Time
+	beat      atomic.Int64 // when the process ran last, since start
 }
 
 // NewEngine returns an engine that does nothing until Start. Hooks may be called
@@ -101,7 +111,38 @@ func (e *Engine) Start(listeners ...net.Listener) {
 			}
 		})
 	}
+	e.beat.Store(int64(time.Since(e.start)))
 	e.wg.Go(e.run)
+	e.wg.Go(e.pulse)
+}
+
+// Lapsed reports that this process has not run for so long that its sessions may
+// be at home elsewhere: what it has for their clients must wait for Fence.
+func (e *Engine) Lapsed() bool {
+	beat := e.beat.Load()
+	return beat != 0 && time.Since(e.start)-time.Duration(beat) > lapse
+}
+
+// pulse notes that the process runs.
+func (e *Engine) pulse() {
+	tick := time.NewTicker(lapse / 7)
+	defer tick.Stop()
+	for {
+		select {
+		case <-e.quit:
+			return
+		case <-tick.C:
+		}
+		if e.Lapsed() {
+			e.core.count.lapses.Add(1)
+			e.o.Logger.Warn("this process did not run for too long: streams of its sessions end, their clients take them up again",
+				slog.Duration("stopped", time.Since(e.start)-time.Duration(e.beat.Load())))
+			if e.o.Fence != nil {
+				e.o.Fence()
+			}
+		}
+		e.beat.Store(int64(time.Since(e.start)))
+	}
 }
 
 // Close ends the links and waits for everything of the engine.

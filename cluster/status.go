@@ -19,6 +19,7 @@ type counters struct {
 	replayed, badPublications                 atomic.Uint64
 	filled, refills, repaired, collected      atomic.Uint64
 	refusedCopies, lostReplies, lostMerges    atomic.Uint64
+	lapses                                    atomic.Uint64
 
 	observe atomic.Pointer[func(time.Duration)]
 }
@@ -33,6 +34,7 @@ func (c *counters) ackSeconds(d time.Duration) {
 type Stats struct {
 	Takeovers   uint64 `json:"takeovers"`   // sessions whose home was lost and that live here since
 	Fenced      uint64 `json:"fenced"`      // sessions of which we were home with an old epoch
+	Lapses      uint64 `json:"lapses"`      // times the process did not run for so long that its streams were ended
 	Merged      uint64 `json:"merged"`      // events that came from the other side of a split
 	HandedOver  uint64 `json:"handed_over"` // sessions that went to another home
 	Arrived     uint64 `json:"arrived"`     // sessions that came from one
@@ -55,7 +57,7 @@ type Stats struct {
 func (c *Core) Stats() Stats {
 	n := &c.count
 	return Stats{
-		Takeovers: n.takeovers.Load(), Fenced: n.fenced.Load(), Merged: n.merged.Load(),
+		Takeovers: n.takeovers.Load(), Fenced: n.fenced.Load(), Lapses: n.lapses.Load(), Merged: n.merged.Load(),
 		HandedOver: n.moved.Load(), Arrived: n.arrived.Load(),
 		Forwarded: n.forwarded.Load(), Unavailable: n.unavailable.Load(),
 		Published: n.published.Load(), NotHeld: n.notHeld.Load(), Congested: n.congested.Load(),

@@ -38,6 +38,9 @@ func (s *Server) sendToSession(ref uint64, n *notice) error {
 		return errHasIt
 	}
 	to := s.outlet(ref, &sess)
+	if s.o.Lapsed != nil && s.o.Lapsed() {
+		to.st = 0 // it ends with Fence
+	}
 	if s.o.Events == nil || to.stream == 0 {
 		if to.st == 0 {
 			return ErrNoStream

@@ -63,6 +63,11 @@ type Options struct {
 	// ClientName is the inverse of Intern.
 	ClientName func(n uint32) string
 
+	// Lapsed reports that this process did not run for so long that others may
+	// have taken its sessions over. Until Fence nothing is written to their
+	// streams; what comes for them is kept. nil: never.
+	Lapsed func() bool
+
 	// Tasks configures tools that run as tasks; without Tasks.Run there are none.
 	Tasks TaskOptions
 
