@@ -19,7 +19,7 @@ type config struct {
 	// The cluster's settings are parsed and fixed, but this version runs one
 	// node of one process: see check.
 	node         string
-	workers      int
+	workers      workerCount
 	gossip, peer string
 	join         []string
 
@@ -61,7 +61,7 @@ func (c *config) register(fs *pflag.FlagSet) {
 	add("admin", "127.0.0.1:7690", "/metrics, health, /debug; empty: off; keep it private", address(&c.admin))
 
 	add("node", "n1", "name of this node", text(&c.node, "name", checkName))
-	add("workers", "1", "worker processes; this version runs 1", count(&c.workers, 1, 1024))
+	add("workers", "1", "worker processes; auto: what conns-max, open files and processors ask for", workerCounts(&c.workers))
 	add("gossip", "127.0.0.1:7701", "membership of the cluster; not served by this version", address(&c.gossip))
 	add("peer", "127.0.0.1:7700", "links to other nodes; not served by this version", address(&c.peer))
 	add("join", "", "gossip addresses of other nodes; not served by this version", list(&c.join, "HOST:PORT,...", checkHostPort))
@@ -89,8 +89,8 @@ func (c *config) register(fs *pflag.FlagSet) {
 func (c *config) check(given func(name string) bool) error {
 	var errs []error
 	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if c.workers > 1 {
-		refuse("workers %d: clustering is not part of this version; it runs one process", c.workers)
+	if c.workers > 1 && !workersSupported {
+		refuse("workers %d: a node of several processes needs Linux; leave it out", c.workers)
 	}
 	for _, s := range []struct {
 		name string

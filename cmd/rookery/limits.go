@@ -29,13 +29,13 @@ func (l limits) advice(c *config) []advisory {
 	all := []advisory{}
 	add := func(what, remedy string) { all = append(all, advisory{what, remedy}) }
 	const raise = "raise it: LimitNOFILE=1048576 in the systemd unit, --ulimit nofile=1048576:1048576 for Docker, ulimit -n in a shell"
-	clients := uint64(max(c.connsMax, 0))
+	clients := uint64(divideUp(max(c.connsMax, 0), max(int(c.workers), 1))) // of one process
 	switch {
 	case l.openFiles == 0: // nothing known
 	case l.openFiles < l.openFilesHard:
 		add(fmt.Sprintf("open files: the soft limit %d is below the hard limit %d and could not be raised", l.openFiles, l.openFilesHard), "start with ulimit -n "+fmt.Sprint(l.openFilesHard))
 	case clients > 0 && l.openFiles < clients+reserveFDs:
-		add(fmt.Sprintf("open files: the limit %d is too low for conns-max %d", l.openFiles, clients), raise)
+		add(fmt.Sprintf("open files: the limit %d is too low for conns-max %d", l.openFiles, clients), raise+"; or run more --workers")
 	case l.openFiles < openFilesFloor:
 		add(fmt.Sprintf("open files: the limit %d leaves room for about %d clients", l.openFiles, max(int64(l.openFiles)-reserveFDs, 0)), raise)
 	}

@@ -60,5 +60,6 @@ Try:
 		SilenceErrors: true,
 	}
 	root.AddCommand(newServe(environ), newCheckConfig(environ), newVersion(), bench.MemCommand(), bench.CPUCommand())
+	root.AddCommand(workerCommands(environ)...)
 	return root
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -34,12 +35,13 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":   cmdExits,
-			"ports":   cmdPorts,
-			"waitfor": cmdWaitFor,
-			"sigterm": cmdSigterm,
-			"occupy":  cmdOccupy,
-			"say":     cmdSay,
+			"exits":     cmdExits,
+			"ports":     cmdPorts,
+			"waitfor":   cmdWaitFor,
+			"sigterm":   cmdSigterm,
+			"occupy":    cmdOccupy,
+			"say":       cmdSay,
+			"waitready": cmdWaitReady,
 		},
 	})
 }
@@ -83,6 +85,25 @@ func cmdWaitFor(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		if time.Now().After(deadline) {
 			ts.Fatalf("nobody at %s: %v", args[0], err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// cmdWaitReady waits until the node with that admin listener is ready.
+func cmdWaitReady(ts *testscript.TestScript, neg bool, args []string) {
+	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		res, err := client.Get("http://" + args[0] + "/readyz")
+		if err == nil {
+			ts.Check(res.Body.Close())
+			if res.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("the node at %s is not ready: %v", args[0], err)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

@@ -35,6 +35,12 @@ the tool confirm asks the user a question, and demo://item/{name} are resources 
 Each flag is also a key of the config file and, as ROOKERY_NAME, a variable. Flags win
 over variables, those over the file, that over defaults; see 'rookery check-config'.
 
+With --workers above 1 the node is a supervisor and so many worker processes behind the
+same addresses, because descriptors are limited per process. A worker that ends is
+started again; when the supervisor ends, however, all of them end. --workers auto looks at
+--conns-max, the limit of open files and the processors. Bounds such as --conns-max are the
+node's: the workers divide them.
+
 SIGTERM or SIGINT: stop accepting, finish calls in flight, close. A second one ends at once.`,
 		Args: cobra.NoArgs,
 	}
@@ -47,7 +53,20 @@ SIGTERM or SIGINT: stop accepting, finish calls in flight, close. A second one e
 		signals := make(chan os.Signal, 2)
 		signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 		defer signal.Stop(signals)
-		return serve(cmd.Context(), &s.config, signals, cmd.OutOrStdout(), s.logger(cmd.ErrOrStderr()))
+		log := s.logger(cmd.ErrOrStderr())
+		l := readLimits()
+		n, why := s.resolveWorkers(l)
+		if s.workers == workersAuto {
+			log.Info("workers chosen", "workers", n, "because", why)
+		}
+		s.workers = workerCount(n)
+		for _, a := range l.advice(&s.config) {
+			log.Warn(a.What, "remedy", a.Remedy)
+		}
+		if n > 1 {
+			return supervise(cmd.Context(), s, n, signals, cmd.OutOrStdout(), log)
+		}
+		return serve(cmd.Context(), &s.config, signals, cmd.OutOrStdout(), log)
 	}
 	return cmd
 }
@@ -90,18 +109,8 @@ func (c *config) options(log *slog.Logger) server.Options {
 
 // serve runs a node until a signal has drained it.
 func serve(ctx context.Context, c *config, signals <-chan os.Signal, out io.Writer, log *slog.Logger) error {
-	for _, a := range readLimits().advice(c) {
-		log.Warn(a.What, "remedy", a.Remedy)
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	go func() { // ends with the first signal or with serve
-		select {
-		case s := <-signals:
-			cancel(fmt.Errorf("signal: %v", s))
-		case <-ctx.Done():
-		}
-	}()
+	ctx, stop := untilSignal(ctx, signals)
+	defer stop()
 	if err := awaitFree(ctx, c.listeners(), bindPatience, func(note string) { log.Warn(note) }); err != nil {
 		return err
 	}
@@ -116,12 +125,26 @@ func serve(ctx context.Context, c *config, signals <-chan os.Signal, out io.Writ
 	if err := node.Start(); err != nil {
 		return err
 	}
-	if err := announce(out, c, node); err != nil {
+	bound := map[string]net.Addr{"tcp": node.TCPAddr(), "http": node.HTTPAddr(), "admin": node.AdminAddr()}
+	if err := announce(out, c, bound, ""); err != nil {
 		return err
 	}
 	<-ctx.Done()
 	log.Info("draining; a second signal ends at once", "cause", context.Cause(ctx), "timeout", c.drainTimeout)
 	return drain(c.drainTimeout, node.Shutdown, signals, log)
+}
+
+// untilSignal returns a context that the first signal ends, which is its cause.
+func untilSignal(ctx context.Context, signals <-chan os.Signal) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() { // ends with the first signal or with stop
+		select {
+		case s := <-signals:
+			cancel(fmt.Errorf("signal: %v", s))
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // drain ends the node: gently until timeout, at once on another signal. It
@@ -150,11 +173,11 @@ func drain(timeout time.Duration, shutdown func(context.Context) error, signals 
 	}
 }
 
-// announce prints one line per listener, with the address that was bound.
-func announce(out io.Writer, c *config, node *server.Server) error {
-	bound := map[string]net.Addr{"tcp": node.TCPAddr(), "http": node.HTTPAddr(), "admin": node.AdminAddr()}
+// announce prints who this is, note included, and one line per listener with the
+// address that was bound.
+func announce(out io.Writer, c *config, bound map[string]net.Addr, note string) error {
 	b := build()
-	fmt.Fprintf(out, "rookery %s, node %s, pid %d, %d processors\n", b.Version, c.node, os.Getpid(), runtime.GOMAXPROCS(0))
+	fmt.Fprintf(out, "rookery %s, node %s, pid %d, %d processors%s\n", b.Version, c.node, os.Getpid(), runtime.GOMAXPROCS(0), note)
 	tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, l := range c.listeners() {
 		fmt.Fprintf(tw, "listening\t%s\t%s\t%s\n", l.name, bound[l.name], l.serves)
