@@ -77,8 +77,10 @@ func encode(dst []byte, c codec, src []byte) ([]byte, codec) {
 		h := huffmans.Get().(*huffman)
 		defer huffmans.Put(h)
 		block := s2.Encode(h.block[:], src)
-		if p, ok := h.encode(dst, block); ok {
-			return p, codecHuffman
+		if len(block) >= huffmanMin {
+			if p, ok := h.encode(dst, block); ok {
+				return p, codecHuffman
+			}
 		}
 		return append(dst, block...), codecS2
 	default:
@@ -90,9 +92,6 @@ func encode(dst []byte, c codec, src []byte) ([]byte, codec) {
 // encode appends the length of block and its code to dst, false if that is not
 // shorter.
 func (h *huffman) encode(dst, block []byte) ([]byte, bool) {
-	if len(block) < huffmanMin {
-		return nil, false
-	}
 	p := binary.AppendUvarint(dst, uint64(len(block)))
 	h.coder.Reuse = huff0.ReusePolicyNone
 	h.coder.Out = p[len(p):]
@@ -108,7 +107,7 @@ func (h *huffman) encode(dst, block []byte) ([]byte, bool) {
 // trusted.
 func (h *huffman) decode(src []byte) ([]byte, error) {
 	n, k := binary.Uvarint(src)
-	if k <= 0 || n < huffmanMin || n > huffmanMax {
+	if k <= 0 || n == 0 || n > huffmanMax {
 		return nil, fmt.Errorf("%w: length of a block", ErrFrame)
 	}
 	_, code, err := huff0.ReadTable(src[k:], &h.decoder)
