@@ -172,6 +172,9 @@ func New(o Options) *Server {
 	}
 	s.reg.Store(new(registry))
 	s.scratch.New = func() any { return new(buffer) }
+	if o.Replicas != nil {
+		s.subs.changed = o.Replicas.Subscribed
+	}
 	s.handle = serveMethod
 	for i := len(o.Middleware) - 1; i >= 0; i-- {
 		s.handle = o.Middleware[i](s.handle)
