@@ -10,10 +10,10 @@ import (
 // workerCount is the setting --workers: a number, or zero for "auto".
 type workerCount int
 
-const (
-	workersAuto    workerCount = 0
-	workersCeiling             = 1024
-)
+const workersAuto workerCount = 0
+
+// workersCeiling bounds --workers.
+const workersCeiling = 1024
 
 func (n workerCount) String() string {
 	if n == workersAuto {
