@@ -118,10 +118,11 @@ func (e *fakeEvents) NextEpoch(log uint32) (uint32, uint32) {
 	defer e.mu.Unlock()
 	log, l := e.log(log)
 	l.last--
-	if l.last>>epochShift >= 1022 {
+	next := (l.last + 1<<16) | (1<<epochShift - 1) // further than a lost home can have got
+	if next>>epochShift == 1023 || next < l.last {
 		return log, 0
 	}
-	l.last |= 1<<epochShift - 1
+	l.last = next
 	return log, l.last
 }
 

@@ -307,6 +307,16 @@ func FuzzServeRPC(f *testing.F) {
 			}
 		}
 		b.ConnClosed(1, b.words[1])
+		for ref, sess := range b.sessions.m { // resumable
+			if sess.Stream != 0 || sess.Bound() {
+				t.Fatalf("outlives its connection: %+v", sess)
+			}
+			last, _ := b.sessions.Delete(ref)
+			b.SessionEnded(ref, last)
+		}
+		if left := b.o.Events.(*fakeEvents).left(); left != 0 {
+			t.Fatalf("%d logs and bodies left", left)
+		}
 		if st := b.Stats(); st.Subscriptions+st.Listens != 0 || len(b.sessions.m) != 0 {
 			t.Fatalf("left behind: %s", fmt.Sprintf("%+v", st))
 		}
