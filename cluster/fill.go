@@ -26,10 +26,10 @@ const fillStep = 256 // sessions looked at in one step
 
 // step does a part of a pass and reports whether it could go on at once.
 func (f *filler) step(c *Core, _ time.Duration) bool {
-	f.settle(c)
 	c.mu.Lock()
 	links := slices.Clone(c.links)
 	c.mu.Unlock()
+	f.settle(links)
 	for _, l := range links {
 		if l.takeOverrun() {
 			f.due, f.uncertain = true, true
@@ -100,13 +100,14 @@ func (f *filler) send(c *Core, ref uint64, s *Session) bool {
 	return true
 }
 
-// settle makes partitions live whose fill the peer has processed.
-func (f *filler) settle(c *Core) {
+// settle makes partitions live whose fill the peer has processed, those of
+// earlier passes included.
+func (f *filler) settle(links []*Link) {
 	if f.on || !f.pending {
 		return
 	}
 	f.pending, f.uncertain = false, true
-	for _, l := range f.links {
+	for _, l := range links {
 		if l.alive.Load() && !l.endFill() {
 			f.pending = true
 		}

@@ -1,8 +1,6 @@
 package cluster
 
 import (
-	"encoding/binary"
-
 	"github.com/rookery-server/rookery/batch"
 	"github.com/rookery-server/rookery/shard"
 )
@@ -30,7 +28,7 @@ func (in *inbound) init(l *Link) {
 	in.l = l
 	in.wire = [...]func(*reader, batch.Lane) error{
 		kindOpen: in.open, kindState: in.state, kindTopic: in.topic, kindEvent: in.event,
-		kindClose: in.close, kindReset: in.reset, kindDrop: in.drop,
+		kindClose: in.close, kindReset: in.reset,
 		kindStale: in.stale, kindMerge: in.merge, kindOrphan: in.orphan,
 		kindMoved: in.moved, kindFetch: in.fetch, kindKept: in.kept,
 		kindForward: in.forward, kindAt: in.at, kindNotHere: in.notHere, kindReply: in.reply, kindGone: in.gone,
@@ -168,15 +166,6 @@ func (in *inbound) close(r *reader, _ batch.Lane) error {
 // reset unbinds the sessions of some partitions before they are filled again.
 // Those that the fill does not bring are collected as leftovers.
 func (in *inbound) reset(r *reader, _ batch.Lane) error {
-	return in.release(r, func(uint64) {})
-}
-
-// drop forgets the sessions of some partitions.
-func (in *inbound) drop(r *reader, _ batch.Lane) error {
-	return in.release(r, in.l.core.o.Store.Remove)
-}
-
-func (in *inbound) release(r *reader, f func(ref uint64)) error {
 	parts := r.partitions()
 	if err := r.end(); err != nil {
 		return err
@@ -193,33 +182,35 @@ func (in *inbound) release(r *reader, f func(ref uint64)) error {
 		case !set.has(shard.PartitionOf(shard.Key(s.ID))):
 			return ref
 		}
-		f(ref)
 		return 0
 	})
 	return nil
 }
 
 // digest compares what the peer says that we hold of it with what we hold.
+// Sessions of partitions that it does not keep here are unbound: nobody tells us
+// of their changes, and they are collected as leftovers.
 func (in *inbound) digest(r *reader, _ batch.Lane) error {
-	theirs := make(map[uint16]uint64)
+	held, live := r.partitionSet(), r.partitionSet()
+	var theirs [partitions]uint64
 	for n := r.count(10); n > 0; n-- {
 		b := r.take(10)
 		if b == nil {
 			break
 		}
-		p := binary.LittleEndian.Uint16(b)
+		p := le.Uint16(b)
 		if p >= partitions {
 			return errMalformed
 		}
-		theirs[p] = binary.LittleEndian.Uint64(b[2:])
+		theirs[p] = le.Uint64(b[2:])
 	}
 	if err := r.end(); err != nil {
 		return err
 	}
-	ours := in.digests()
+	ours := in.digests(&held)
 	var differ []uint16
 	for p := range uint16(partitions) {
-		if d, ok := theirs[p]; ok && d != ours[p] {
+		if live.has(p) && theirs[p] != ours[p] {
 			differ = append(differ, p)
 		}
 	}
@@ -231,13 +222,22 @@ func (in *inbound) digest(r *reader, _ batch.Lane) error {
 	return nil
 }
 
-// digests returns the digest of each partition of the peer's that we hold.
-func (in *inbound) digests() *[partitions]uint64 {
+// digests returns the digest of each partition of the peer's that we hold, and
+// unbinds those that are not kept here.
+func (in *inbound) digests(held *partitionSet) *[partitions]uint64 {
 	var sums [partitions]uint64
 	store := in.l.core.o.Store
 	in.each(func(ref uint64) uint64 {
-		if s, ok := store.Load(ref); ok && s.Home == in.l.num {
-			sums[shard.PartitionOf(shard.Key(s.ID))] += store.Digest(ref)
+		s, ok := store.Load(ref)
+		if !ok || s.home() != in.l.num {
+			return ref
+		}
+		part := shard.PartitionOf(shard.Key(s.ID))
+		if !held.has(part) {
+			return 0
+		}
+		if !s.isPointer() {
+			sums[part] += store.Digest(ref)
 		}
 		return ref
 	})

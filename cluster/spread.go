@@ -28,10 +28,10 @@ type spreading struct {
 	refusing map[uint64]uint64
 	ring     []replayed // the latest, for sessions that come from elsewhere
 	ringSize int        // bytes
-	// ahead are former homes of sessions that came here, by what they had
-	// spread and we had not. As long as there are some, logs are searched for
+	// ahead is, for each publisher, the last publication that a session which
+	// came here may have got at a former home: up to it logs are searched for
 	// what is spread.
-	ahead []map[uint64]uint64
+	ahead map[uint64]uint64
 	waits []wait // spread, but not yet held by all copies
 }
 
@@ -151,7 +151,7 @@ func (s *spreading) begin(c *Core, now time.Duration) bool {
 			s.done(c, &in, statusRetry, 0)
 			continue
 		}
-		walk, err := c.o.Store.Spread(in.payload, in.origin, in.again || len(s.ahead) > 0)
+		walk, err := c.o.Store.Spread(in.payload, in.origin, in.again || in.number <= s.ahead[in.inc])
 		if err != nil {
 			c.count.badPublications.Add(1)
 			s.done(c, &in, statusHeld, 0) // nobody will ever understand it
@@ -202,7 +202,6 @@ func (s *spreading) remember(in *incoming, now time.Duration) {
 func (s *spreading) finish(c *Core, now time.Duration) {
 	in, delivered := s.cur, s.walk.Delivered()
 	s.cur, s.walk = nil, nil
-	s.caughtUp()
 	if !in.acked {
 		s.done(c, in, statusHeld, delivered)
 		return
@@ -294,8 +293,7 @@ func (s *spreading) replay(c *Core, ref uint64, seen map[uint64]uint64) (ok bool
 	}
 	for inc, n := range seen {
 		if n > s.seen[inc] {
-			s.ahead = append(s.ahead, seen)
-			break
+			s.ahead[inc] = max(s.ahead[inc], n)
 		}
 	}
 	return true
@@ -320,16 +318,4 @@ func (s *spreading) covers(seen map[uint64]uint64) bool {
 		}
 	}
 	return true
-}
-
-// caughtUp forgets sessions whose former home is not ahead of us any more.
-func (s *spreading) caughtUp() {
-	s.ahead = slices.DeleteFunc(s.ahead, func(a map[uint64]uint64) bool {
-		for inc, n := range a {
-			if n > s.seen[inc] {
-				return false
-			}
-		}
-		return true
-	})
 }

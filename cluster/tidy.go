@@ -63,14 +63,10 @@ func (t *tidying) step(c *Core, now time.Duration) {
 
 // sendDigests tells each peer what it should hold of us.
 func (t *tidying) sendDigests(c *Core) {
-	p := c.plan.Load()
 	var sums [partitions]uint64
-	var some [partitions]bool
 	c.o.Store.Range(0, func(ref uint64, s Session) bool {
 		if s.Home == 0 {
-			part := partitionOf(s.ID)
-			sums[part] += c.o.Store.Digest(ref)
-			some[part] = true
+			sums[partitionOf(s.ID)] += c.o.Store.Digest(ref)
 		}
 		return true
 	})
@@ -78,22 +74,35 @@ func (t *tidying) sendDigests(c *Core) {
 	links := slices.Clone(c.links)
 	c.mu.Unlock()
 	for _, l := range links {
-		if !l.alive.Load() || l.sameNode() {
-			continue
-		}
-		var b []byte
-		n := uint64(0)
-		for part := range uint16(partitions) {
-			if p.holds(l, part) && l.state(part) == partLive {
-				b = le.AppendUint64(le.AppendUint16(b, part), sums[part])
-				n++
-			}
-		}
-		if n > 0 {
-			head := appendCount([]byte{kindDigest}, n)
-			_ = l.send(batch.Bulk, append(head, b...)) // no room: the next round
+		if l.alive.Load() {
+			_ = l.send(batch.Bulk, l.appendDigests(&sums)) // no room: the next round
 		}
 	}
+}
+
+// appendDigests appends kindDigest. Workers of this node have pointers, of which
+// nothing is compared.
+func (l *Link) appendDigests(sums *[partitions]uint64) []byte {
+	var held, live partitionSet
+	var b []byte
+	n := uint64(0)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.parts {
+		part := uint16(i)
+		if l.parts[i].state != partNone {
+			held.add(part)
+		}
+		if l.parts[i].state != partLive || l.sameNode() {
+			continue
+		}
+		if live.add(part); sums[part] != 0 {
+			b = le.AppendUint64(le.AppendUint16(b, part), sums[part])
+			n++
+		}
+	}
+	head := appendPartitionSet(appendPartitionSet([]byte{kindDigest}, &held), &live)
+	return append(appendCount(head, n), b...)
 }
 
 // differ: partitions of ours that a peer holds otherwise. Changes on their way

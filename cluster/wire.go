@@ -16,7 +16,6 @@ const (
 	kindEvent            // handle, stream, number, message
 	kindClose            // handle, id: the session has ended, or is at home elsewhere
 	kindReset            // partitions: unbind all their handles, a fill follows
-	kindDrop             // partitions: forget their sessions, others hold them
 
 	// Between homes.
 	kindStale  // id, epoch, incarnation: what kindOpen said is out of date
@@ -39,7 +38,7 @@ const (
 	kindNotify    // incarnation of the peer that asks, number, again, hops, origin, id, payload
 	kindNotified  // number, status
 
-	kindDigest // partition and digest of each that the peer holds
+	kindDigest // set of partitions that the peer is to hold, and of those it has been brought; partition and digest of the latter unless 0
 	kindDiffer // partitions whose digest differs
 )
 
@@ -132,6 +131,20 @@ func (r *reader) partitions() []uint16 {
 		}
 	}
 	return parts
+}
+
+func appendPartitionSet(b []byte, s *partitionSet) []byte {
+	for _, word := range s {
+		b = binary.LittleEndian.AppendUint64(b, word)
+	}
+	return b
+}
+
+func (r *reader) partitionSet() (s partitionSet) {
+	for i := range s {
+		s[i] = r.uint64()
+	}
+	return s
 }
 
 func appendID(b []byte, kind byte, id ID) []byte { return append(append(b, kind), id[:]...) }

@@ -1,0 +1,586 @@
+package cluster
+
+import (
+	"cmp"
+	"errors"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/rookery-server/rookery/shard"
+)
+
+// simStore is a Store as server has one, made of maps: what each method means,
+// without what makes it fast. Requests and responses are words.
+type simStore struct {
+	p     *proc
+	byRef map[uint64]*simSession
+	byID  map[ID]*simSession
+	last  uint64
+	gone  map[ID]bool // ended at their clients' wish while at home here
+}
+
+// simSession is a session, or a copy of one.
+type simSession struct {
+	Session
+	ref    uint64
+	client string
+	topics []string // the latest first
+	log    Log
+	stream simStream // the open one
+	busy   int       // calls in flight
+	opened bool      // a stream was opened since it was taken over
+}
+
+// simStream is a connection: of this process (from 0) or of a peer.
+type simStream struct {
+	from uint32
+	conn uint64
+}
+
+// What State holds: how often a stream was opened, and a number that calls raise.
+func (s *simSession) gets() uint32 { return uint32(s.State) }
+
+func newSimStore(p *proc) *simStore {
+	return &simStore{p: p, byRef: map[uint64]*simSession{}, byID: map[ID]*simSession{}, gone: map[ID]bool{}}
+}
+
+func (st *simStore) add(s *simSession) {
+	st.last++
+	s.ref = st.last | 7<<32
+	st.byRef[s.ref], st.byID[s.ID] = s, s
+}
+
+func (st *simStore) remove(s *simSession) {
+	delete(st.byRef, s.ref)
+	delete(st.byID, s.ID)
+}
+
+func (st *simStore) Find(id ID) (uint64, bool) {
+	if s := st.byID[id]; s != nil {
+		return s.ref, true
+	}
+	return 0, false
+}
+
+func (st *simStore) Load(ref uint64) (Session, bool) {
+	if s := st.byRef[ref]; s != nil {
+		return s.Session, true
+	}
+	return Session{}, false
+}
+
+func (st *simStore) sorted() []*simSession {
+	all := make([]*simSession, 0, len(st.byRef))
+	for _, s := range st.byRef {
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b *simSession) int { return cmp.Compare(a.ref, b.ref) })
+	return all
+}
+
+func (st *simStore) Range(from uint32, f func(ref uint64, s Session) bool) {
+	for _, s := range st.sorted() {
+		if uint32(s.ref) >= from && st.byRef[s.ref] == s && !f(s.ref, s.Session) {
+			return
+		}
+	}
+}
+
+func (st *simStore) Digest(ref uint64) uint64 {
+	s := st.byRef[ref]
+	if s == nil {
+		return 0
+	}
+	d := uint64(0)
+	for i := range 2 {
+		d = mix(d ^ le.Uint64(s.ID[8*i:]))
+	}
+	d = mix(d ^ uint64(s.Epoch))
+	d = mix(d ^ s.State)
+	topics := slices.Sorted(slices.Values(s.topics))
+	for _, c := range []byte(strings.Join(topics, " ")) {
+		d = mix(d ^ uint64(c))
+	}
+	return mix(d ^ uint64(s.log.Last))
+}
+
+func (st *simStore) Export(ref uint64, f func(*Snapshot)) bool {
+	s := st.byRef[ref]
+	if s != nil {
+		f(s.snapshot())
+	}
+	return s != nil
+}
+
+func (s *simSession) snapshot() *Snapshot {
+	return &Snapshot{Session: s.Session, Client: s.client, Topics: slices.Clone(s.topics), Log: s.log.clone()}
+}
+
+func (l *Log) clone() Log {
+	c := *l
+	c.Events = slices.Clone(l.Events)
+	for i := range c.Events {
+		c.Events[i].Msg = slices.Clone(c.Events[i].Msg)
+	}
+	return c
+}
+
+func (st *simStore) Adopt(full *Snapshot) (uint64, error) {
+	if st.byID[full.ID] != nil {
+		st.p.w.fail("%s adopts a session twice", st.p.id)
+		return 0, errors.New("there")
+	}
+	s := &simSession{}
+	st.add(s)
+	st.set(s, full)
+	return s.ref, nil
+}
+
+// set makes s what full says.
+func (st *simStore) set(s *simSession, full *Snapshot) {
+	if full.Home == 0 {
+		st.p.w.fail("%s: a copy without a home", st.p.id)
+	}
+	delete(st.byID, s.ID)
+	s.Session, s.client, s.topics, s.log = full.Session, full.Client, slices.Clone(full.Topics), full.Log.clone()
+	s.opened = false
+	st.byID[s.ID] = s
+}
+
+func (st *simStore) Replace(ref uint64, full *Snapshot) (extra []Event, ok bool) {
+	s := st.byRef[ref]
+	if s == nil {
+		return nil, false
+	}
+	if full.Epoch < s.Epoch {
+		st.p.w.fail("%s: epoch of a session goes from %d back to %d", st.p.id, s.Epoch, full.Epoch)
+	}
+	if s.Home == 0 {
+		st.p.w.note("%s is fenced: %x epoch %d by %d", st.p.id, s.ID[:2], s.Epoch, full.Epoch)
+		st.endStream(s)
+		s.busy = 0
+	}
+	for _, e := range s.log.Events {
+		if !full.Log.has(e.Origin) {
+			extra = append(extra, e)
+		}
+	}
+	st.set(s, full)
+	return extra, true
+}
+
+func (l *Log) has(o Origin) bool {
+	return slices.ContainsFunc(l.Events, func(e Event) bool { return e.Origin == o })
+}
+
+// copyOf returns a session for a change that its home has told.
+func (st *simStore) copyOf(ref uint64) *simSession {
+	s := st.byRef[ref]
+	if s != nil && s.Home == 0 {
+		st.p.w.fail("%s: somebody else changes a session at home here", st.p.id)
+		return nil
+	}
+	return s
+}
+
+func (st *simStore) Write(ref uint64, state uint64) {
+	if s := st.copyOf(ref); s != nil {
+		s.State = state
+	}
+}
+
+func (st *simStore) Subscribe(ref uint64, topic string, on bool) {
+	if s := st.copyOf(ref); s != nil {
+		s.subscribe(topic, on)
+	}
+}
+
+func (s *simSession) subscribe(topic string, on bool) bool {
+	was := slices.Contains(s.topics, topic)
+	switch {
+	case on && !was:
+		s.topics = slices.Insert(s.topics, 0, topic)
+	case !on && was:
+		s.topics = slices.DeleteFunc(s.topics, func(t string) bool { return t == topic })
+	}
+	return on != was
+}
+
+func (st *simStore) Append(ref uint64, e *Event) {
+	if s := st.copyOf(ref); s != nil {
+		s.log.appendAt(e)
+	}
+}
+
+// appendAt is session.Events.AppendAt.
+func (l *Log) appendAt(e *Event) {
+	l.Last = max(l.Last, e.Seq)
+	if len(e.Msg) == 0 || l.has(e.Origin) || slices.ContainsFunc(l.Events, func(x Event) bool { return x.Seq == e.Seq }) {
+		return
+	}
+	c := *e
+	c.Msg = slices.Clone(e.Msg)
+	l.Events = append(l.Events, c)
+	slices.SortFunc(l.Events, bySeq)
+}
+
+func (st *simStore) Remove(ref uint64) {
+	if s := st.copyOf(ref); s != nil {
+		st.p.w.note("%s removes its copy of %x", st.p.id, s.ID[:2])
+		st.remove(s)
+	}
+}
+
+func (st *simStore) End(ref uint64) {
+	if s := st.byRef[ref]; s != nil && s.Home == 0 {
+		st.remove(s)
+		st.gone[s.ID] = true
+		st.endStream(s)
+		st.p.core.Ended(ref, s.ID)
+	}
+}
+
+func (st *simStore) Promote(ref uint64, epoch uint32, unclean bool) bool {
+	s := st.byRef[ref]
+	if s == nil || s.Epoch > epoch {
+		return false
+	}
+	if s.isPointer() {
+		st.p.w.fail("%s: a pointer becomes a home", st.p.id)
+	}
+	st.p.w.note("%s is home of %x, epoch %d, unclean %v", st.p.id, s.ID[:2], epoch, unclean)
+	if s.Home == 0 {
+		s.Epoch = epoch
+		return true
+	}
+	s.Home, s.Epoch = 0, epoch
+	if unclean {
+		s.stream, s.opened = simStream{}, false
+		next := (uint64(s.log.Last) + 1<<16) | (1<<22 - 1)
+		if next >= math.MaxUint32 {
+			st.p.w.fail("no epoch left")
+		}
+		s.log.Last = uint32(next)
+	}
+	st.p.w.homeOf(st.p, s)
+	return true
+}
+
+func (st *simStore) HandOver(ref uint64, home, epoch uint32, f func(*Snapshot, uint64, uint8)) bool {
+	s := st.byRef[ref]
+	if s == nil || s.Home != 0 || epoch <= s.Epoch || s.busy > 0 {
+		return false
+	}
+	conn := uint64(0)
+	if s.stream.from == home {
+		conn, s.stream = s.stream.conn, simStream{}
+	} else {
+		st.endStream(s)
+	}
+	st.p.w.note("%s hands %x over to %s, connection %d", st.p.id, s.ID[:2], st.p.core.link(home).peer, conn)
+	f(s.snapshot(), conn, 0)
+	s.Home, s.Epoch = home, epoch
+	return true
+}
+
+func (st *simStore) Attach(ref uint64, conn uint64, _ uint8) bool {
+	s := st.byRef[ref]
+	c := st.p.conns[conn]
+	if s == nil || s.Home == 0 || c == nil {
+		return false
+	}
+	s.stream, s.opened = simStream{0, conn}, true
+	return true
+}
+
+func (st *simStore) Merge(ref uint64, events []Event) {
+	for i := range events {
+		e := &events[i]
+		s := st.byRef[ref]
+		if s == nil || s.Home != 0 {
+			return
+		}
+		st.p.w.note("%s merges %x %d %s", st.p.id, s.ID[:2], e.Seq, e.Msg)
+		_ = st.send(s, string(e.Msg), e.Origin, true)
+	}
+}
+
+// errHasIt is what send says of a session that has the event.
+var errHasIt = errors.New("has it")
+var errNoStream = errors.New("no stream")
+
+// send is mcp's sendToSession.
+func (st *simStore) send(s *simSession, msg string, o Origin, again bool) error {
+	switch {
+	case again && s.log.has(o):
+		return errHasIt
+	case s.gets() == 0 && s.log.Last>>22 == 0:
+		return errNoStream
+	}
+	s.log.Last++
+	e := Event{Stream: s.gets(), Seq: s.log.Last, Origin: o, Msg: []byte(msg)}
+	s.log.Events = append(s.log.Events, e)
+	st.p.core.Noted(s.ref, e.Stream, e.Seq, o, e.Msg)
+	if s.stream.conn != 0 {
+		st.out(s.stream, 0, eventText(&e))
+	}
+	return nil
+}
+
+func eventText(e *Event) string {
+	return "event " + utoa(e.Stream) + " " + utoa(e.Seq) + " " + string(e.Msg) + "\n"
+}
+
+func utoa[T uint32 | uint64](n T) string { return strconv.FormatUint(uint64(n), 10) }
+
+// out writes to a connection, wherever it is.
+func (st *simStore) out(to simStream, flags ReplyFlags, text string) {
+	if to.from == 0 {
+		st.Deliver(to.conn, flags, []byte(text))
+		return
+	}
+	_ = st.p.core.Reply(to.from, to.conn, flags, []byte(text)) // its client comes back
+}
+
+func (st *simStore) endStream(s *simSession) {
+	if s.stream.conn != 0 {
+		st.out(s.stream, ReplyClose, "goodbye\n")
+	}
+	s.stream = simStream{}
+}
+
+// simWalk is a publication on its way.
+type simWalk struct {
+	st        *simStore
+	refs      []uint64
+	msg       string
+	origin    Origin
+	again     bool
+	delivered int
+}
+
+// A payload is "all text" or "topic text".
+func (st *simStore) Spread(payload []byte, origin Origin, again bool) (Walk, error) {
+	topic, text, ok := strings.Cut(string(payload), " ")
+	if !ok {
+		return nil, errors.New("malformed")
+	}
+	w := &simWalk{st: st, msg: text, origin: origin, again: again}
+	for _, s := range st.sorted() {
+		if s.Home == 0 && (topic == "all" || slices.Contains(s.topics, topic)) {
+			w.refs = append(w.refs, s.ref)
+		}
+	}
+	return w, nil
+}
+
+func (w *simWalk) Step(int) bool {
+	// A few only, so that much happens between the steps.
+	for n := min(len(w.refs), 2); n > 0; n-- {
+		s := w.st.byRef[w.refs[0]]
+		w.refs = w.refs[1:]
+		if s == nil || s.Home != 0 {
+			continue
+		}
+		if err := w.st.send(s, w.msg, w.origin, w.again); err == nil || err == errHasIt {
+			w.delivered++
+		}
+	}
+	return len(w.refs) == 0
+}
+
+func (w *simWalk) Delivered() int { return w.delivered }
+
+func (st *simStore) SpreadTo(ref uint64, payload []byte, origin Origin, again bool) error {
+	s := st.byRef[ref]
+	topic, text, _ := strings.Cut(string(payload), " ")
+	if s == nil || s.Home != 0 {
+		return errNoStream
+	}
+	if topic != "all" && topic != "one" && !slices.Contains(s.topics, topic) {
+		return nil
+	}
+	if err := st.send(s, text, origin, again); err != errHasIt {
+		return err
+	}
+	return nil
+}
+
+// request takes what a client of this process asks.
+func (st *simStore) request(conn uint64, msg string) {
+	words := strings.Fields(msg)
+	if words[0] == "init" {
+		st.Deliver(conn, ReplyLast, []byte("init "+st.create()+"\n"))
+		return
+	}
+	s := st.byID[parseID(words[1])]
+	if s == nil || s.Home != 0 {
+		st.p.core.Route(conn, parseID(words[1]), []byte(msg), words[0] == "get")
+		return
+	}
+	st.serve(simStream{0, conn}, s, words)
+}
+
+func (st *simStore) create() string {
+	s := &simSession{client: "sim"}
+	for {
+		for i := range s.ID {
+			s.ID[i] = byte(st.p.w.rng.Uint32())
+		}
+		if st.p.w.chance(50) || st.p.core.plan.Load().first(shard.PartitionOf(shard.Key(s.ID))) {
+			break
+		}
+	}
+	s.State = 1 << 32
+	st.add(s)
+	st.p.w.homeOf(st.p, s)
+	st.p.core.Opened(s.ref)
+	return idText(s.ID)
+}
+
+func (st *simStore) Serve(from uint32, conn uint64, msg []byte) {
+	words := strings.Fields(string(msg))
+	s := st.byID[parseID(words[1])]
+	if s == nil || s.Home != 0 {
+		st.p.w.fail("%s is to serve a session that is not at home there", st.p.id)
+		return
+	}
+	st.serve(simStream{from, conn}, s, words)
+}
+
+// serve does what a request asks of a session at home here.
+func (st *simStore) serve(to simStream, s *simSession, words []string) {
+	switch words[0] {
+	case "get":
+		st.get(to, s, words[2], words[3])
+	case "sub", "unsub":
+		if s.subscribe(words[2], words[0] == "sub") {
+			st.p.core.Subscribed(s.ref, words[2], words[0] == "sub")
+		}
+		st.out(to, ReplyLast, "ok\n")
+	case "call":
+		s.busy++
+		ref := s.ref
+		st.p.w.after(st.p.w.between(0, st.p.w.cfg.delay*20), func() { st.p.do(func() { st.called(to, ref) }) })
+	case "delete":
+		st.End(s.ref)
+		st.out(to, ReplyLast, "ok\n")
+	default:
+		st.p.w.fail("request %q", words)
+	}
+}
+
+// called ends a call: it has changed the session's state.
+func (st *simStore) called(to simStream, ref uint64) {
+	s := st.byRef[ref]
+	if s == nil || s.Home != 0 || s.busy == 0 {
+		st.out(to, ReplyLast, "moved\n")
+		return
+	}
+	s.busy--
+	s.State += 1 << 32
+	st.p.core.Changed(ref)
+	st.out(to, ReplyLast, "ok\n")
+}
+
+// get opens the session's stream, or takes it up.
+func (st *simStore) get(to simStream, s *simSession, stream, after string) {
+	if s.stream.conn != 0 {
+		st.endStream(s)
+	}
+	if stream == "-" {
+		s.State = s.State&^math.MaxUint32 | uint64(s.gets()+1)
+		st.p.core.Changed(s.ref)
+		s.stream, s.opened = to, true
+		st.hold(to, s, "open "+utoa(s.gets())+" "+utoa(s.log.Last)+"\n")
+		return
+	}
+	n, seq := atou(stream), atou(after)
+	if n > s.gets() {
+		if s.log.Last>>22 == 0 {
+			st.p.w.fail("%s: a client knows stream %d of %x, which was never opened", st.p.id, n, s.ID[:2])
+		}
+		if !s.opened {
+			for i := range s.log.Events {
+				if e := &s.log.Events[i]; e.Stream == s.gets() && e.Seq > seq|(1<<22-1) {
+					e.Stream = n
+				}
+			}
+		}
+		s.State = s.State&^math.MaxUint32 | uint64(n)
+		st.p.core.Changed(s.ref)
+	}
+	if seq > s.log.Last {
+		st.p.w.fail("%s: a client had event %x of %x, the latest is %x", st.p.id, seq, s.ID[:2], s.log.Last)
+	}
+	text := "open " + stream + " " + after + "\n"
+	for i := range s.log.Events {
+		if e := &s.log.Events[i]; e.Stream == n && e.Seq > seq {
+			text += eventText(e)
+		}
+	}
+	s.stream, s.opened = to, true
+	st.hold(to, s, text)
+}
+
+func (st *simStore) hold(to simStream, s *simSession, text string) {
+	st.out(to, ReplyHold, text)
+	if to.from != 0 {
+		st.p.core.HandOverTo(s.ref, to.from)
+	}
+}
+
+func (st *simStore) ClientGone(from uint32, conn uint64) {
+	for _, s := range st.sorted() {
+		if s.stream == (simStream{from, conn}) {
+			s.stream = simStream{}
+		}
+	}
+}
+
+func (st *simStore) PeerGone(link uint32) {
+	for _, s := range st.sorted() {
+		if s.stream.conn != 0 && s.stream.from == link {
+			s.stream = simStream{}
+		}
+	}
+}
+
+func (st *simStore) Deliver(conn uint64, flags ReplyFlags, p []byte) {
+	if c := st.p.conns[conn]; c != nil {
+		c.toClient(flags, string(p))
+	}
+}
+
+func (st *simStore) Refuse(conn uint64, why Refusal) {
+	if c := st.p.conns[conn]; c != nil {
+		c.toClient(ReplyLast, "refused "+utoa(uint32(why))+"\n")
+	}
+}
+
+// connGone says that a client's connection has closed.
+func (st *simStore) connGone(conn uint64) {
+	delete(st.p.conns, conn)
+	st.ClientGone(0, conn)
+	st.p.core.ConnGone(conn)
+}
+
+func idText(id ID) string {
+	return strconv.FormatUint(le.Uint64(id[:8]), 16) + "." + strconv.FormatUint(le.Uint64(id[8:]), 16)
+}
+
+func parseID(s string) (id ID) {
+	a, b, _ := strings.Cut(s, ".")
+	x, _ := strconv.ParseUint(a, 16, 64)
+	y, _ := strconv.ParseUint(b, 16, 64)
+	le.PutUint64(id[:8], x)
+	le.PutUint64(id[8:], y)
+	return id
+}
+
+func atou(s string) uint32 {
+	n, _ := strconv.ParseUint(s, 10, 32)
+	return uint32(n)
+}

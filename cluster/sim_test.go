@@ -1,0 +1,63 @@
+package cluster
+
+import (
+	"flag"
+	"fmt"
+	"hash/fnv"
+	"testing"
+	"time"
+)
+
+// The simulation runs whole clusters in one goroutine, with their links, on a
+// network and a clock of its own. One number, the seed, decides everything that
+// happens, so that what failed once fails again:
+//
+//	go test ./cluster -run TestSimulation -seed 4711 -simtrace
+//	go test ./cluster -run TestSimulation -simtime 2m -simseed $(git rev-parse HEAD)
+var (
+	simTime  = flag.Duration("simtime", 4*time.Second, "how long TestSimulation tries seeds")
+	simSeed  = flag.String("simseed", "", "any text: which seeds TestSimulation tries")
+	seedFlag = flag.Uint64("seed", 0, "the only seed of TestSimulation")
+	simTrace = flag.Bool("simtrace", false, "print what happens")
+	simKeep  = flag.Bool("simkeep", false, "go on after a failing seed and list all")
+	simFault = flag.String("simfaults", "", "faults of all seeds, with commas between")
+)
+
+func TestSimulation(t *testing.T) {
+	if *seedFlag != 0 {
+		if err := simulate(*seedFlag, *simTrace); err != nil {
+			t.Fatalf("seed %d: %v", *seedFlag, err)
+		}
+		return
+	}
+	h := fnv.New64a()
+	h.Write([]byte(*simSeed))
+	first := h.Sum64() >> 20
+	begin, n, failed := time.Now(), uint64(0), 0
+	for ; n == 0 || time.Since(begin) < *simTime; n++ {
+		seed := first + n + 1
+		err := simulate(seed, false)
+		if err == nil {
+			continue
+		}
+		failed++
+		t.Errorf("seed %d: %v\n\tgo test ./cluster -run TestSimulation -seed %d -simtrace", seed, err, seed)
+		if !*simKeep {
+			break
+		}
+	}
+	t.Logf("%d seeds, %d failed, %.1f a second", n, failed, float64(n)/time.Since(begin).Seconds())
+}
+
+// A seed gives the same history each time.
+func TestSimulationIsDeterministic(t *testing.T) {
+	for seed := uint64(1); seed <= 3; seed++ {
+		a, b := newWorld(seed, false), newWorld(seed, false)
+		errA, errB := a.run(), b.run()
+		if a.history != b.history || a.now != b.now || fmt.Sprint(errA) != fmt.Sprint(errB) {
+			t.Fatalf("seed %d: two histories, %x and %x (%v, %v)", seed, a.history, b.history, errA, errB)
+		}
+	}
+}
+
+func simulate(seed uint64, trace bool) error { return newWorld(seed, trace).run() }
