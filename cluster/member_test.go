@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +17,20 @@ import (
 // Memberlist's own goroutines end after Close by themselves: those that probe
 // when their probe's time is over, those that delay a first tick at the latest
 // after the 10 s between two exchanges of states.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if spec := os.Getenv(processEnv); spec != "" {
+		run := func() error { return runProcess(spec) }
+		if spec == "burn" {
+			run = burn
+		}
+		if err := run(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var testKey = bytes.Repeat([]byte{7}, 32)
 
