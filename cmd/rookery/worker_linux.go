@@ -69,6 +69,7 @@ func work(ctx context.Context, c *config, w *fleet.Worker, signals <-chan os.Sig
 	if err := node.Start(); err != nil {
 		return err
 	}
+	w.CloseFiles() // the server has its own
 	w.Start(nil, log)
 	if err := w.Ready(); err != nil {
 		return err

@@ -31,7 +31,7 @@ type Worker struct {
 	Number      int    // from 0
 	Workers     int    // of the node
 	Incarnation uint64 // of this process
-	// Files are the supervisor's Options.Files. They are closed by Close.
+	// Files are the supervisor's Options.Files, until CloseFiles.
 	Files map[string]*os.File
 
 	page    *Page
@@ -231,7 +231,14 @@ func (w *Worker) Close() {
 	for _, b := range w.inboxes {
 		_ = b.Close()
 	}
+	w.CloseFiles()
+}
+
+// CloseFiles closes Files. Call it when they have been duplicated: a listening
+// socket that is open anywhere goes on completing connections, which nobody
+// would accept while this worker drains.
+func (w *Worker) CloseFiles() {
 	for _, f := range w.Files {
-		_ = f.Close()
+		_ = f.Close() // a second time does nothing
 	}
 }
