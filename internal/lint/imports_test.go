@@ -41,8 +41,9 @@ var edges = map[string][]string{
 	// up, in the same form. It knows neither loop nor server; both are given to
 	// it, or it to them, by the command.
 	"internal/fleet": {"memprof"},
-	"cmd/rookery":    {"internal/fleet", "server", "bench", "memprof", "vm-tuning", "examples/demo"},
-	"internal/lint":  nil,
+	// The commands of a cluster read what nodes report and make keys.
+	"cmd/rookery":   {"internal/fleet", "server", "cluster", "shard", "bench", "memprof", "vm-tuning", "examples/demo"},
+	"internal/lint": nil,
 	// A network that fails on demand: for tests only.
 	"internal/faultnet": nil,
 	"e2e":               nil, // talks to the binary
@@ -59,6 +60,8 @@ var treeEdges = map[string][]string{
 var testEdges = map[string][]string{
 	// The loop's own tests run a real codec over it.
 	"loop": {"codec"},
+	// The same messages as in the comparison with other links.
+	"batch": {"bench/corpus"},
 	// Links that are cut, held back and damaged.
 	"cluster": {"internal/faultnet"},
 	"server":  {"internal/faultnet"},
