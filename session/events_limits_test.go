@@ -171,21 +171,36 @@ func TestBudget(t *testing.T) {
 // and the entries of what was evicted do not pile up although nobody sweeps, not
 // even in logs that are never used again.
 func TestBudgetBoundsEntries(t *testing.T) {
+	t.Run("Append", func(t *testing.T) {
+		budgetBoundsEntries(t, func(e *Events, log, _, body uint32) uint32 {
+			log, _ = e.Append(log, get, body)
+			return log
+		})
+	})
+	t.Run("AppendAt", func(t *testing.T) {
+		budgetBoundsEntries(t, func(e *Events, log, seq, body uint32) uint32 {
+			log, _ = e.AppendAt(log, get, seq, body)
+			return log
+		})
+	})
+}
+
+func budgetBoundsEntries(t *testing.T, add func(e *Events, log, seq, body uint32) (newLog uint32)) {
 	const logs, rounds, budget = 500, 40, 1 << 17
 	e := NewEvents(EventsOptions{Budget: budget, Count: 1 << 15})
 	var worst, appended int64
 	for range 10 { // each time other logs
 		var numbers [logs]uint32
-		for range rounds {
+		for round := range uint32(rounds) {
 			body := e.Keep([]byte("to all"))
 			for i := range numbers {
-				numbers[i], _ = e.Append(numbers[i], get, body)
+				numbers[i] = add(e, numbers[i], round+1, body)
+				if used := e.bodies.used.Load(); used > budget {
+					t.Fatalf("%d bytes used of %d", used, budget)
+				}
 			}
 			e.Release(body)
 			appended += logs
-			if used := e.bodies.used.Load(); used > budget {
-				t.Fatalf("%d bytes used of %d", used, budget)
-			}
 			worst = max(worst, e.Stats().Events)
 		}
 	}

@@ -284,7 +284,10 @@ func TestEventsAllocateNothing(t *testing.T) {
 		}
 	}
 	o, last := e.Origin(body), uint32(100_000)
-	own := e.Keep([]byte("another"))
+	others := make([]uint32, 32)
+	for i := range others {
+		others[i] = e.Keep([]byte("another"))
+	}
 	n, seen, given := 0, 0, 0
 	each := func(_, _, _ uint32, _ []byte) { given++ }
 	f := func(uint32, []byte) { seen++ }
@@ -295,10 +298,10 @@ func TestEventsAllocateNothing(t *testing.T) {
 		"Since":  func() { e.Since(logs[n%len(logs)], get, e.Last(logs[n%len(logs)])-5, f); n++ },
 		"Sweep":  func() { e.Sweep(1000) },
 		"AppendAt": func() {
-			log := logs[n%len(logs)]
+			log, body := logs[n%len(logs)], others[n/len(logs)%len(others)]
 			last++
-			e.AppendAt(log, get, last, own)
-			e.AppendAt(log, get, last-3, body)
+			e.AppendAt(log, get, last, body)   // where each comes again when it has gone
+			e.AppendAt(log, get, last-3, body) // twice
 			n++
 		},
 		"KeepAs":    func() { e.Release(e.KeepAs(o, nil)) },

@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 	"testing"
+	"time"
 )
 
 // putAt keeps msg under an identity and appends it with a number.
@@ -296,5 +297,37 @@ func TestEachPanics(t *testing.T) {
 	}()
 	if c := exportLog(t, e, log); len(c.events) != 1 {
 		t.Errorf("Each gave %+v", c)
+	}
+}
+
+// What was evicted and not swept yet decides as if it had been.
+func TestCopiesInArrears(t *testing.T) {
+	begin := func() (e *Events, log uint32) {
+		c := new(clock)
+		e = NewEvents(EventsOptions{Age: time.Second, Now: c.now})
+		log, _ = putAt(t, e, 0, get, 2, from(2), "a")
+		putAt(t, e, log, get, 4, from(4), "b")
+		c.move(time.Hour)
+		putAt(t, e, log, post, 5, from(5), "c")
+		e.bodies.evictAged()
+		return e, log
+	}
+	e, log := begin()
+	if _, added := putAt(t, e, log, get, 3, from(3), "x"); added {
+		t.Error("an event was added below one that is lost")
+	}
+	if _, added := putAt(t, e, log, get, 4, from(4), "x"); added || e.Stats().Duplicates != 0 {
+		t.Errorf("a lost event came back: %v, %+v", added, e.Stats())
+	}
+	wantSince(t, e, log, get, 4, "")
+	wantSince(t, e, log, post, 4, "5:c")
+	e, log = begin()
+	e.SetFloors(log, [2]uint32{9, 0})
+	if st := e.Stats(); st.EvictedAge != 2 || st.EvictedElsewhere != 0 {
+		t.Errorf("SetFloors: %+v", st)
+	}
+	e, log = begin()
+	if n := e.Restream(log, get, get+1, 0); n != 0 {
+		t.Errorf("%d lost events have another stream", n)
 	}
 }

@@ -126,6 +126,10 @@ func TestBirthsGoOn(t *testing.T) {
 		e.bodies.births.Store(births)
 		log, _ := putAt(t, e, 0, get, 1, from(1), "a")
 		old := e.KeepAs(from(1), nil)
+		s := e.shard(log)
+		if got := s.newest(s.find(log)); got != births+1 {
+			t.Errorf("the newest body was born as %d, want %d", got, births+1)
+		}
 		for seq := range uint32(3) {
 			if _, added := putAt(t, e, log, get, 2+seq, from(uint64(2+seq)), "b"); !added {
 				t.Errorf("%d births: event %d was not added", births, 2+seq)
@@ -140,5 +144,34 @@ func TestBirthsGoOn(t *testing.T) {
 		if _, added := putAt(t, e, log, get, 10, from(10), "c"); !added || !e.Has(log, from(10)) {
 			t.Errorf("%d births: the last event was not added", births)
 		}
+	}
+}
+
+// A body whose last reference has just been given back is not found any more,
+// although it is there: it will be freed.
+func TestKeepAsBesideRelease(t *testing.T) {
+	e := NewEvents(EventsOptions{})
+	old := e.KeepAs(from(1), []byte("a"))
+	s := e.bodies.at(old)
+	s.state.Add(^uint32(refOne - 1)) // Release has begun
+	if s.hold() {
+		t.Error("a body that will be freed was taken")
+	}
+	body := e.KeepAs(from(1), []byte("a"))
+	if body == old {
+		t.Fatal("a body that will be freed was given")
+	}
+	s.state.Add(refOne)
+	e.Release(old) // all of it
+	if n, _ := e.bodies.find(from(1)); n != body {
+		t.Errorf("%+v leads to %d, want %d", from(1), n, body)
+	}
+	// Of two who keep a message at once the second one finds the first one's.
+	if n := e.bodies.shareOrLink([]byte("a"), from(1)); n != body {
+		t.Errorf("the body is %d and %d", body, n)
+	}
+	e.Release(body)
+	if e.Release(body); e.bodies.held != 0 || e.bodies.used.Load() != 0 {
+		t.Errorf("%d slots and %d bytes for nothing", e.bodies.held, e.bodies.used.Load())
 	}
 }
