@@ -75,8 +75,9 @@ func (o DetectorOptions) withDefaults() DetectorOptions {
 // again, so that a judge that was stopped or starved condemns nobody.
 //
 // A node is dead when all its processes are, and has left when it says so.
-// Verdicts are reversible: a process is alive again as soon as it is heard, a
-// node also when gossip tells of new processes in it.
+// Verdicts are reversible: a process is alive again as soon as it is heard, or
+// its node refutes its death in gossip; a node also when gossip tells of new
+// processes in it.
 type Detector struct {
 	o     DetectorOptions
 	self  string
@@ -136,10 +137,10 @@ func (d *Detector) Gossip(node string, s GossipState, workers []WorkerInfo) (cha
 	peers := make([]suspectPeer, len(workers))
 	for i, w := range workers {
 		peers[i] = suspectPeer{worker: w.Worker, incarnation: w.Incarnation}
-		// What no link has ever reached is judged by gossip, so its return
-		// starts anew; for the others only being heard revokes a verdict.
-		old := n.peer(w.Worker, w.Incarnation)
-		if old != nil && (old.linked || !returned) {
+		// Only the node itself can refute its death, so its return in gossip
+		// is a word from it, and its processes start anew: after a split, when
+		// nobody dials the dead, nothing else would be heard of them.
+		if old := n.peer(w.Worker, w.Incarnation); old != nil && !returned {
 			peers[i] = *old
 		}
 	}

@@ -43,7 +43,7 @@ func (d *Detector) judge(name string, n *suspectNode) (changed bool) {
 
 func (d *Detector) judgePeer(n *suspectNode, p *suspectPeer) {
 	if p.dead {
-		return // only being heard revokes it
+		return // Evidence, Tick and Gossip revoke it
 	}
 	alone := d.o.Alone
 	if !p.linked {

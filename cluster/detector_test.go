@@ -147,10 +147,33 @@ var trials = []struct {
 		c.gossip(GossipDead, first)
 		c.want(Dead)
 		c.pass(4250 * ms)
-		c.gossip(GossipAlive, first)
-		c.want(Dead) // gossip alone does not revoke it
+		c.gossip(GossipDead, first)
+		c.want(Dead) // nothing new
 		c.d.Evidence(first, Heard)
+		c.want(Suspect) // gossip still says so
+		c.gossip(GossipAlive, first)
 		c.want(Alive)
+	}},
+	{"a split heals, gossip first, and then the links", []PeerID{first}, func(c *court) {
+		c.gossip(GossipDead, first)
+		c.pass(time.Minute)
+		c.want(Dead)
+		c.gossip(GossipAlive, first)
+		c.want(Alive) // so that somebody dials
+		c.pass(2 * time.Second)
+		c.d.Evidence(first, LinkUp)
+		c.pass(time.Minute, first)
+		c.want(Alive)
+	}},
+	{"a split heals for gossip only", []PeerID{first}, func(c *court) {
+		c.gossip(GossipDead, first)
+		c.pass(time.Minute)
+		c.gossip(GossipAlive, first)
+		c.d.Evidence(first, Failed)
+		c.pass(5 * time.Second)
+		c.want(Dead)
+		c.gossip(GossipAlive, first) // nothing new
+		c.want(Dead)
 	}},
 	{"the judge is stopped for 5 s", []PeerID{first}, func(c *court) {
 		c.pass(time.Second, first)

@@ -26,4 +26,11 @@
 //     only in ticks that came on time.
 //   - A verdict is reversible: whoever is heard again is alive again.
 //   - Wall-clock time decides nothing.
+//
+// A node looks for the others at the addresses of its join list, which may be
+// names or stand in a file, until one answers, and later for those that gossip
+// has lost, so that a cluster that was split becomes one again. Gossip is
+// encrypted with AES-GCM; its keys can be replaced while it runs. A node
+// announces itself in 512 bytes: incarnations, addresses, draining, and at most
+// WorkersMax processes.
 package cluster

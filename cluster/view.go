@@ -169,8 +169,9 @@ func (v *View) Peers(dst []Peer) []Peer {
 }
 
 // Targets appends all processes to which there should be links to dst, sorted
-// by PeerID: those that serve, and the dead ones that are remembered, since only
-// being heard revokes the verdict on them.
+// by PeerID: those that serve, and the dead ones that are remembered. Two that
+// have declared each other dead while gossip went on hear of each other again
+// only if one of them dials.
 func (v *View) Targets(dst []Peer) []Peer {
 	for i := range v.Nodes {
 		n := &v.Nodes[i]
