@@ -1,6 +1,10 @@
 package server
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/rookery-server/rookery/loop"
+)
 
 // ahead knows, for each HTTP connection with requests at workers, how many
 // there are, and keeps the one request that may open a stream and therefore has
@@ -96,6 +100,25 @@ func (a *ahead) leave(h ConnID) (record []byte) {
 	}
 	s.conn[h] = aheadEntry{} // stays: opened must see whether the connection does
 	return e.kept
+}
+
+// reserve makes an entry for a connection on Hold, of which no request is at a
+// worker, so that opened can tell whether it has closed. It reports false if it
+// has already.
+func (a *ahead) reserve(c loop.Conn) bool {
+	h := c.Handle()
+	s := a.of(h)
+	s.mu.Lock()
+	if s.conn == nil {
+		s.conn = make(map[ConnID]aheadEntry)
+	}
+	s.conn[h] = aheadEntry{}
+	s.mu.Unlock()
+	if isOpen(c) {
+		return true
+	}
+	a.forget(h) // Closed has looked here, or will find nothing
+	return false
 }
 
 // opened notes the word of the stream that a kept request has opened, or 0 when

@@ -6,7 +6,8 @@ import (
 )
 
 // host writes to connections for mcp. A StreamID is the connection's handle;
-// its top bit is clear because there are at most loopsMax loops.
+// its top bit is clear because there are at most loopsMax loops. Those of
+// remoteLoop are connections of other peers.
 type host struct{ s *Server }
 
 var _ mcp.Host = host{}
@@ -14,8 +15,17 @@ var _ mcp.Host = host{}
 // Send implements mcp.Host.
 func (h host) Send(to mcp.StreamID, p []byte) error {
 	h.s.metrics.pushed.Inc()
+	if isRemote(to) {
+		return h.s.cluster.send(to, p)
+	}
 	return h.s.group.Conn(loop.Handle(to)).Write(p)
 }
 
 // End implements mcp.Host.
-func (h host) End(to mcp.StreamID) { h.s.group.Conn(loop.Handle(to)).End(loop.ReasonDone) }
+func (h host) End(to mcp.StreamID) {
+	if isRemote(to) {
+		h.s.cluster.end(to)
+		return
+	}
+	h.s.group.Conn(loop.Handle(to)).End(loop.ReasonDone)
+}

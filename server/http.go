@@ -1,12 +1,15 @@
 package server
 
 import (
+	"encoding/binary"
 	"time"
 
+	"github.com/rookery-server/rookery/cluster"
 	"github.com/rookery-server/rookery/codec"
 	"github.com/rookery-server/rookery/internal/rpc"
 	"github.com/rookery-server/rookery/loop"
 	"github.com/rookery-server/rookery/mcp"
+	"github.com/rookery-server/rookery/session"
 )
 
 // endpoint is the path of MCP Streamable HTTP.
@@ -16,10 +19,16 @@ const endpoint = "/mcp"
 // turn: what arrives behind its request is thrown away.
 const wordClosing = ^uint64(0)
 
+// wordForward is the word of a connection on Hold whose request was forwarded:
+// see forward.go. It is none of mcp's, whose word of a listen stream has lower
+// bits as well.
+const wordForward = 1 << 63
+
 // web is HTTP/1.1 with MCP at /mcp. The word of a connection is
 //
 //	0            no stream is open
 //	wordClosing  see there
+//	wordForward  see there
 //	other        what mcp said of the open stream (Exchange.Word)
 //
 // Responses leave in the order of their requests: while workers have earlier
@@ -49,8 +58,11 @@ func (p *web) Open(loop.Conn) {}
 
 // Closed implements loop.Protocol.
 func (p *web) Closed(h loop.Handle, word uint64, _ loop.Reason) {
-	if word == wordClosing {
+	if word == wordClosing || word == wordForward {
 		word = 0
+	}
+	if p.s.cluster != nil {
+		p.s.cluster.closed(h)
 	}
 	if opened := p.ahead.forget(h); opened != 0 {
 		word = opened // by a worker, perhaps too late for the loop to have seen it
@@ -60,10 +72,22 @@ func (p *web) Closed(h loop.Handle, word uint64, _ loop.Reason) {
 }
 
 // Tick implements loop.Protocol: it keeps an open stream alive.
-func (p *web) Tick(c loop.Conn) { p.send(c, p.s.mcp.AppendKeepAlive) }
+func (p *web) Tick(c loop.Conn) {
+	if c.Word() == wordForward {
+		p.s.cluster.keepAlive(c.Handle())
+		return
+	}
+	p.send(c, p.s.mcp.AppendKeepAlive)
+}
 
 // Drain implements loop.Protocol: it ends an open stream in the ordinary way.
-func (p *web) Drain(c loop.Conn) { p.send(c, p.s.mcp.AppendGoodbye) }
+func (p *web) Drain(c loop.Conn) {
+	if c.Word() == wordForward {
+		p.s.cluster.goodbye(c.Handle())
+		return
+	}
+	p.send(c, p.s.mcp.AppendGoodbye)
+}
 
 func (p *web) send(c loop.Conn, appendTo func(dst []byte, st mcp.StreamID, word uint64) []byte) {
 	word := c.Word()
@@ -191,15 +215,16 @@ func (p *web) close(t *loop.Turn) {
 func (p *web) exchange(t *loop.Turn, e *exchange, msg []byte) loop.Verdict {
 	e.x = mcp.Exchange{Stream: mcp.StreamID(t.Conn.Handle()), Req: &e.req, Msg: msg}
 	x := &e.x
+	if p.s.cluster != nil {
+		if id, away := p.s.cluster.elsewhere(x); away {
+			return p.away(t, x, id)
+		}
+	}
 	where := p.s.mcp.Plan(x)
 	if where == mcp.OnLoop && t.Busy && opensStream(x) {
-		if len(msg) > keptMax {
-			return p.reply(t, p.overloaded(nil, x), closes(&e.req))
+		if v := p.keep(t, x); v != loop.More {
+			return v
 		}
-		if p.ahead.wait(t.Conn.Handle(), appendWebRecord(nil, x)) {
-			return loop.Hold // and open does the rest
-		}
-		t.Busy = false // the last one ahead has left just now
 	}
 	switch {
 	case where == mcp.OnLoop && !t.Busy:
@@ -220,6 +245,49 @@ func (p *web) exchange(t *loop.Turn, e *exchange, msg []byte) loop.Verdict {
 	}
 	t.Record = appendWebRecord(t.Record, x)
 	if closes(&e.req) {
+		p.close(t)
+	}
+	return loop.Work
+}
+
+// keep lets a request that may open a stream wait for those ahead of it. It
+// returns More if none are ahead any more.
+func (p *web) keep(t *loop.Turn, x *mcp.Exchange) loop.Verdict {
+	if len(x.Msg) > keptMax {
+		return p.reply(t, p.overloaded(nil, x), closes(x.Req))
+	}
+	if p.ahead.wait(t.Conn.Handle(), appendWebRecord(nil, x)) {
+		return loop.Hold // and open does the rest
+	}
+	t.Busy = false // the last one ahead has left just now
+	return loop.More
+}
+
+// away sees to a request for a session whose home is elsewhere.
+func (p *web) away(t *loop.Turn, x *mcp.Exchange, id session.ID) loop.Verdict {
+	switch {
+	case x.Req.Method == codec.MethodGet:
+		if t.Busy {
+			if v := p.keep(t, x); v != loop.More {
+				return v
+			}
+		}
+		if len(t.Out) > 0 { // the response may come before this turn is over
+			_ = t.Conn.Write(t.Out)
+			t.Out = t.Out[:0]
+		}
+		p.s.cluster.forwardGet(t.Conn, id, x)
+		return loop.Hold
+	case t.Overloaded:
+		p.s.metrics.shedBudget.Inc()
+		p.s.mcp.Plan(x) // for the id
+		return p.reply(t, p.overloaded(nil, x), closes(x.Req))
+	case t.Busy && p.s.mcp.Plan(x) == mcp.OnLoop && unblocks(x): // as in exchange
+		t.Record = append(t.Record, byte(recordSent))
+		t.Record = binary.LittleEndian.AppendUint64(t.Record, p.s.cluster.forwardEarly(t.Conn, id, x))
+	}
+	t.Record = appendWebRecord(t.Record, x)
+	if closes(x.Req) {
 		p.close(t)
 	}
 	return loop.Work
@@ -257,15 +325,42 @@ func (p *web) served(t *loop.Turn, x *mcp.Exchange) loop.Verdict {
 // overloaded is the response to a request that is not served for want of
 // capacity.
 func (p *web) overloaded(dst []byte, x *mcp.Exchange) []byte {
-	var id []byte
-	if x.Env.Kind == codec.KindRequest {
-		id = x.Env.ID.Of(x.Req.Body.Of(x.Msg))
+	return p.failed(dst, x, 503, errOverloaded)
+}
+
+// refused is the response to a request that did not reach its session.
+func (p *web) refused(dst []byte, x *mcp.Exchange, why cluster.Refusal) []byte {
+	switch why {
+	case cluster.RefusedLost:
+		return p.failed(dst, x, 502, errPeerLost)
+	case cluster.RefusedUnavailable:
+		return p.failed(dst, x, 503, errUnavailable)
+	default:
+		return p.failed(dst, x, 503, errOverloaded)
 	}
-	body := codec.AppendError(nil, id, errOverloaded)
-	dst = codec.AppendResponse(dst, &codec.Response{
-		Status: 503, Proto10: x.Req.Flags&codec.FlagHTTP10 != 0, Close: closes(x.Req),
-		Length: len(body), ContentType: "application/json", Date: p.date.At(time.Now()),
-		Extra: codec.AppendHeader(nil, "Retry-After", "1"),
-	})
-	return append(dst, body...)
+}
+
+// Errors of requests for sessions elsewhere.
+var (
+	errPeerLost    = &codec.Error{Code: codec.CodeInternal, Message: "The server that had the request was lost; it may have been served"}
+	errUnavailable = &codec.Error{Code: codec.CodeOverloaded, Message: "The session cannot be reached now"}
+)
+
+// failed is the response to a request that is not served; x is nil if it is not
+// known. Status 503 asks the client to come again.
+func (p *web) failed(dst []byte, x *mcp.Exchange, status int, e *codec.Error) []byte {
+	res := codec.Response{Status: status, Close: true, ContentType: "application/json", Date: p.date.At(time.Now())}
+	if status == 503 {
+		res.Extra = codec.AppendHeader(nil, "Retry-After", "1")
+	}
+	var id []byte
+	if x != nil {
+		res.Proto10, res.Close = x.Req.Flags&codec.FlagHTTP10 != 0, closes(x.Req)
+		if x.Env.Kind == codec.KindRequest {
+			id = x.Env.ID.Of(x.Req.Body.Of(x.Msg))
+		}
+	}
+	body := codec.AppendError(nil, id, e)
+	res.Length = len(body)
+	return append(codec.AppendResponse(dst, &res), body...)
 }

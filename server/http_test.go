@@ -279,10 +279,13 @@ func openStream(t *testing.T, s *Server, session string) *peer {
 	return p
 }
 
-// until reads lines until one contains text.
-func (p *peer) until(text string) {
+// until reads lines until one contains text, and returns that.
+func (p *peer) until(text string) string {
 	p.t.Helper()
-	for !strings.Contains(p.line(), text) {
+	for {
+		if line := p.line(); strings.Contains(line, text) {
+			return line
+		}
 	}
 }
 

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"encoding/binary"
+
 	"github.com/rookery-server/rookery/loop"
 	"github.com/rookery-server/rookery/mcp"
 )
@@ -30,12 +32,18 @@ func (p *web) request(j *loop.Job) {
 	p.s.metrics.queueWait.observe(j.Wait)
 	e := p.s.exchanges.Get().(*exchange)
 	defer p.s.putExchange(e)
-	x := e.load(j.Conn, j.Record)
+	record, sent := j.Record, uint64(0)
+	if recordKind(record[0]) == recordSent {
+		sent = binary.LittleEndian.Uint64(record[1:])
+		record = record[1+8:]
+	}
+	x := e.load(mcp.StreamID(j.Conn.Handle()), record)
 	x.Out, x.Worker = w.out, w
-	if p.s.late(j.Wait) {
+	switch {
+	case sent == 0 && p.s.late(j.Wait):
 		p.s.metrics.shedDeadline.Inc()
 		x.Out = p.overloaded(x.Out, x)
-	} else {
+	case p.s.cluster == nil || p.forwarded(j, x, sent):
 		p.s.timeMCP(p.s.metrics.mcpWorker, func() { p.s.mcp.ServeHTTP(x) })
 	}
 	w.out = x.Out
@@ -44,12 +52,57 @@ func (p *web) request(j *loop.Job) {
 	}
 }
 
+// forwarded brings a request to its session if that is elsewhere, and writes its
+// response, or waits for that of one that was sent ahead. It reports true if the
+// request is to be served here.
+func (p *web) forwarded(j *loop.Job, x *mcp.Exchange, sent uint64) (here bool) {
+	c := p.s.cluster
+	var o outcome
+	if sent != 0 {
+		o = c.takeTurn(j, sent)
+	} else if id, away := c.elsewhere(x); away {
+		o = c.forwardAndWait(j, id, x)
+	} else {
+		return true
+	}
+	switch o.kind {
+	case outcomeHere:
+		return true
+	case outcomeRefused:
+		p.s.mcp.Plan(x) // for the id
+		x.Out = p.refused(x.Out, x, o.why)
+	case outcomeClose, outcomeGone:
+		x.Close = true
+	}
+	return false
+}
+
 // open serves a request that was kept because it may open a stream. Everything
 // ahead of it has been written, and the connection is on Hold.
 func (p *web) open(c loop.Conn, record []byte) {
+	if p.s.cluster == nil || !p.forwardKept(c, record) {
+		p.openHere(c, record)
+	}
+}
+
+// forwardKept forwards a request whose session is elsewhere, and reports whether
+// it is.
+func (p *web) forwardKept(c loop.Conn, record []byte) bool {
 	e := p.s.exchanges.Get().(*exchange)
 	defer p.s.putExchange(e)
-	x := e.load(c, record)
+	x := e.load(mcp.StreamID(c.Handle()), record)
+	id, away := p.s.cluster.elsewhere(x)
+	if away && p.ahead.opened(c.Handle(), 0) { // else it has closed
+		p.s.cluster.forwardGet(c, id, x)
+	}
+	return away
+}
+
+// openHere is open for a session at home here.
+func (p *web) openHere(c loop.Conn, record []byte) {
+	e := p.s.exchanges.Get().(*exchange)
+	defer p.s.putExchange(e)
+	x := e.load(mcp.StreamID(c.Handle()), record)
 	p.s.timeMCP(p.s.metrics.mcpWorker, func() { p.s.mcp.ServeHTTP(x) }) // it does not block
 	p.s.metrics.responses.Inc()
 	if x.Hold {

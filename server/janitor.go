@@ -61,6 +61,9 @@ func (j *janitor) run() {
 			return
 		case now := <-tick.C:
 			j.sweep()
+			if j.s.cluster != nil {
+				j.s.cluster.tidy()
+			}
 			j.s.mcp.SweepTasks(now)
 			j.relieve(now)
 		case <-beat.C:
@@ -77,7 +80,9 @@ func (j *janitor) sweep() {
 		return
 	}
 	n := max(sweepMin, j.s.sessions.Len()/sweepPart)
-	ended := j.s.sessions.Sweep(n, j.streams, func(ref session.Ref, r session.Record) {
+	table := sessions{j.s.sessions, j.s.cluster}
+	ended := j.s.sessions.Sweep(n, j.used, func(ref session.Ref, r session.Record) {
+		table.ended(uint64(ref), &r)
 		j.s.mcp.SessionEnded(uint64(ref), toSession(&r))
 	})
 	if ended > 0 {
@@ -85,12 +90,19 @@ func (j *janitor) sweep() {
 	}
 }
 
-// streams reports whether a session has a stream open: the connection that it
-// names, or more. A connection with a session or a stream has a word, a closed
-// one has none.
-func (j *janitor) streams(r *session.Record) bool {
+// used reports whether a session is in use although nobody asks anything of it:
+// it has a stream open, the connection that it names or more, or is a copy, of
+// which its home decides. A connection with a session or a stream has a word, a
+// closed one has none.
+func (j *janitor) used(r *session.Record) bool {
 	sess := toSession(r)
-	return sess.Listening() || r.Stream != 0 && j.s.group.Conn(loop.Handle(r.Stream)).Word() != 0
+	if r.Home != 0 || sess.Listening() {
+		return true
+	}
+	if isRemote(sess.Stream) {
+		return j.s.cluster.remotes.get(sess.Stream) != nil
+	}
+	return r.Stream != 0 && j.s.group.Conn(loop.Handle(r.Stream)).Word() != 0
 }
 
 // relieve gives memory back when the rule says so.

@@ -28,7 +28,7 @@ func TestOptions(t *testing.T) {
 		{"icon without source", func(o *Options) { o.Icons = []mcp.Icon{{}} }, "an icon needs Src"},
 		{"message too large", func(o *Options) { o.MessageMax = 1<<30 + 1 }, "must not exceed 1 GiB"},
 		{"negative drain", func(o *Options) { o.DrainTimeout = -1 }, "must not be negative"},
-		{"too many loops", func(o *Options) { o.Loop.Loops = 129 }, "Loop.Loops must not exceed 128"},
+		{"too many loops", func(o *Options) { o.Loop.Loops = 129 }, "Loop.Loops must not exceed 127"},
 		{"impossible loop option", func(o *Options) { o.Loop.OutHigh, o.Loop.OutLow = 1, 2 }, "OutLow must be below OutHigh"},
 		{"two at once", func(o *Options) { o.Workers, o.AsksMax = -1, -1 }, "AsksMax"},
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rookery-server/rookery/cluster"
 	"github.com/rookery-server/rookery/codec"
 	"github.com/rookery-server/rookery/loop"
 	"github.com/rookery-server/rookery/mcp"
@@ -93,6 +94,9 @@ type Options struct {
 	// context ends. Default: 10 s.
 	DrainTimeout time.Duration
 
+	// connect joins a cluster in which the server's sessions are; nil: alone.
+	connect func(cluster.Store) (core, error)
+
 	// Loop tunes the event loops. Its Logger, Pool, Workers, WaitingMax and
 	// MessageMax are set from the fields above.
 	Loop loop.Options
@@ -137,8 +141,9 @@ const (
 	stateKeyMin     = 32 // bytes: as many as the authenticator has
 
 	// loopsMax keeps the top bit of a handle clear: ids of connections and of
-	// sessions are told apart by it.
-	loopsMax = 128
+	// sessions are told apart by it. One more loop number is not any loop's: see
+	// remoteLoop.
+	loopsMax = 127
 )
 
 // fill sets defaults and names the first impossible option.

@@ -6,7 +6,6 @@ import (
 	"unsafe"
 
 	"github.com/rookery-server/rookery/codec"
-	"github.com/rookery-server/rookery/loop"
 	"github.com/rookery-server/rookery/mcp"
 )
 
@@ -29,6 +28,7 @@ const (
 	recordHTTP                        // a request to the MCP endpoint
 	recordReply                       // a response that only waits for its turn
 	recordLast                        // the same, and the connection closes behind it
+	recordSent                        // a request that was forwarded ahead of its turn: token (8 bytes, little endian), then as recordHTTP
 )
 
 // appendPlain appends the memory of v.
@@ -66,11 +66,11 @@ func appendWebRecord(dst []byte, x *mcp.Exchange) []byte {
 }
 
 // load makes of a record what Step had.
-func (e *exchange) load(conn loop.Conn, rec []byte) *mcp.Exchange {
+func (e *exchange) load(st mcp.StreamID, rec []byte) *mcp.Exchange {
 	var spans webSpans
 	msg := loadPlain(&spans, rec[1:])
 	e.req = spans.req
-	e.x = mcp.Exchange{Stream: mcp.StreamID(conn.Handle()), Req: &e.req, Env: spans.env, Msg: msg}
+	e.x = mcp.Exchange{Stream: st, Req: &e.req, Env: spans.env, Msg: msg}
 	return &e.x
 }
 

@@ -47,6 +47,8 @@ type Server struct {
 	sessions *session.Table
 	events   *session.Events
 	metrics  *instruments
+	web      *web
+	cluster  *clustering // nil when it is alone
 	roster   roster
 	janitor  *janitor
 	admin    *admin // nil when it is off
@@ -105,21 +107,29 @@ func New(o Options) (*Server, error) {
 	s.events = session.NewEvents(session.EventsOptions{
 		Count: o.Events.Count, Bytes: o.Events.Bytes, Age: o.Events.Age, Budget: o.Events.Budget,
 	})
-	s.mcp = mcp.New(s.mcpOptions())
 	s.metrics = newInstruments(s)
+	s.web = newWeb(s)
+	clients := session.NewInterner(0, 0)
+	if o.connect != nil {
+		if s.cluster, err = newClustering(s, clients, o.connect); err != nil {
+			s.group.Close()
+			s.pool.Release()
+			return nil, err
+		}
+	}
+	s.mcp = mcp.New(s.mcpOptions(clients))
 	s.janitor = newJanitor(s)
 	return s, nil
 }
 
 // mcpOptions returns what the protocol needs of this server and its options.
-func (s *Server) mcpOptions() mcp.Options {
+func (s *Server) mcpOptions(clients *session.Interner) mcp.Options {
 	o := &s.opts
-	clients := session.NewInterner(0, 0)
 	m := mcp.Options{
 		Name: o.Name, Version: o.Version, Title: o.Title, Instructions: o.Instructions,
 		Description: o.Description, WebsiteURL: o.WebsiteURL, Icons: o.Icons,
 		ListCache: o.ListCache, StateKey: o.StateKey,
-		Logger: o.Logger, Host: host{s}, Sessions: sessions{s.sessions}, Calls: s.rpc, Context: s.base,
+		Logger: o.Logger, Host: host{s}, Sessions: sessions{s.sessions, s.cluster}, Calls: s.rpc, Context: s.base,
 		Intern:     func(client string) uint32 { return clients.Intern([]byte(client)) },
 		ClientName: clients.Name,
 		PageSize:   o.PageSize, SubscriptionsMax: o.SubscriptionsMax, AskTimeout: o.AskTimeout,
@@ -128,6 +138,9 @@ func (s *Server) mcpOptions() mcp.Options {
 	m.Tasks.Run = s.pool.Submit // which does not block: the pool has room for all of them
 	if o.Events.Count >= 0 {
 		m.Events = s.events
+	}
+	if s.cluster != nil {
+		m.Replicas, m.Fetch = s.cluster, s.cluster.fetch
 	}
 	return m
 }
@@ -175,7 +188,7 @@ func (s *Server) start() error {
 		}
 	}
 	if s.opts.HTTP != "" || ls.HTTP != nil {
-		if s.httpAddr, err = s.listen(s.opts.HTTP, ls.HTTP, newWeb(s)); err != nil {
+		if s.httpAddr, err = s.listen(s.opts.HTTP, ls.HTTP, s.web); err != nil {
 			return fmt.Errorf("server: listen http %s: %w", s.opts.HTTP, err)
 		}
 	}
@@ -268,6 +281,9 @@ func (s *Server) enter(p phase) bool {
 func (s *Server) finish() {
 	s.cancel(ErrClosed)
 	_ = s.mcp.WaitTasks(context.Background()) // which have just been cancelled
+	if s.cluster != nil {
+		s.cluster.stop()
+	}
 	s.janitor.stop()
 	if s.admin != nil {
 		s.admin.stop()

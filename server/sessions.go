@@ -5,14 +5,21 @@ import (
 	"github.com/rookery-server/rookery/session"
 )
 
-// sessions lets mcp keep its sessions in a table that knows nothing of MCP.
-type sessions struct{ table *session.Table }
+// sessions lets mcp keep its sessions in a table that knows nothing of MCP, and
+// tells the cluster what becomes of those at home here.
+type sessions struct {
+	table   *session.Table
+	cluster *clustering // nil: alone
+}
 
 var _ mcp.Sessions = sessions{}
 
 // Create implements mcp.Sessions.
 func (t sessions) Create(s mcp.Session) (id [16]byte, ref uint64, err error) {
 	i, r, err := t.table.Create(toRecord(&s))
+	if err == nil && t.cluster != nil && !s.Bound() {
+		t.cluster.core.Opened(uint64(r))
+	}
 	return i, uint64(r), err
 }
 
@@ -30,11 +37,30 @@ func (t sessions) Load(ref uint64) (mcp.Session, bool) {
 
 // Update implements mcp.Sessions.
 func (t sessions) Update(ref uint64, f func(*mcp.Session)) bool {
+	if t.cluster != nil {
+		return t.updateTold(ref, f)
+	}
 	return t.table.Update(session.Ref(ref), func(r *session.Record) {
 		s := toSession(r)
 		f(&s)
 		*r = toRecord(&s)
 	})
+}
+
+// updateTold is Update in a cluster.
+func (t sessions) updateTold(ref uint64, f func(*mcp.Session)) bool {
+	tell := false
+	ok := t.table.Update(session.Ref(ref), func(r *session.Record) {
+		before := packState(r)
+		s := toSession(r)
+		f(&s)
+		*r = toRecord(&s)
+		tell = r.Home == 0 && !s.Bound() && packState(r) != before
+	})
+	if ok && tell {
+		t.cluster.recordChanged(ref)
+	}
+	return ok
 }
 
 // Touch implements mcp.Sessions.
@@ -43,7 +69,17 @@ func (t sessions) Touch(ref uint64) { t.table.Touch(session.Ref(ref)) }
 // Delete implements mcp.Sessions.
 func (t sessions) Delete(ref uint64) (mcp.Session, bool) {
 	r, ok := t.table.Delete(session.Ref(ref))
+	if ok {
+		t.ended(ref, &r)
+	}
 	return toSession(&r), ok
+}
+
+// ended tells the cluster that the table has let go of a session.
+func (t sessions) ended(ref uint64, last *session.Record) {
+	if t.cluster != nil && last.Home == 0 && !bound(last) {
+		t.cluster.core.Ended(ref, last.ID)
+	}
 }
 
 // Range implements mcp.Sessions.
