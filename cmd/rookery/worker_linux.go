@@ -56,6 +56,7 @@ func work(ctx context.Context, c *config, w *fleet.Worker, signals <-chan os.Sig
 	if c.admin != "" {
 		o.Listeners.Admin = w.Conns(fleet.TagAdmin)
 	}
+	o.StateKey = w.Secret() // the next request may be another worker's
 	o.Loop.Pacer = w.Share()
 	o.Loop.Budget = max(loopBudget/int64(w.Workers), 1)
 	node, err := server.New(o)

@@ -130,7 +130,8 @@ func (a *Admin) ask(ctx context.Context, path string) []answer {
 	}
 	asking.Wait()
 	for _, one := range all {
-		if one.err != nil && !errors.Is(one.err, context.Canceled) {
+		// While the node drains workers end between two questions.
+		if one.err != nil && !errors.Is(one.err, context.Canceled) && !isClosed(a.s.stopping) {
 			a.mu.Lock()
 			a.missed++
 			a.mu.Unlock()
@@ -224,6 +225,10 @@ func (s *Supervisor) restarts() int64 {
 }
 
 func (a *Admin) ready(w http.ResponseWriter, r *http.Request) {
+	if isClosed(a.s.stopping) {
+		http.Error(w, "draining", http.StatusServiceUnavailable)
+		return
+	}
 	answers := a.ask(r.Context(), "/readyz")
 	ready := 0
 	for _, one := range answers {
@@ -231,7 +236,7 @@ func (a *Admin) ready(w http.ResponseWriter, r *http.Request) {
 			ready++
 		}
 	}
-	if ready < a.s.o.Workers || isClosed(a.s.stopping) {
+	if ready < a.s.o.Workers {
 		http.Error(w, fmt.Sprintf("%d of %d workers are ready", ready, a.s.o.Workers), http.StatusServiceUnavailable)
 		return
 	}

@@ -60,7 +60,7 @@ func workerMain() int {
 		}
 	}, slog.Default())
 	close(started)
-	_ = w.Control().Send(kindHello, fmt.Appendf(nil, "%d %d %x", w.Number, w.Workers, w.Incarnation))
+	_ = w.Control().Send(kindHello, fmt.Appendf(nil, "%d %d %x %x", w.Number, w.Workers, w.Incarnation, w.Secret()))
 	if err := w.Ready(); err != nil {
 		return 5
 	}

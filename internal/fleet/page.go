@@ -6,9 +6,10 @@ import (
 	"unsafe"
 )
 
-// A Page is memory that a supervisor shares with its workers: one row each.
-// Only the worker writes its row, but for Reset. All methods may be called from
-// any goroutine of any of the processes.
+// A Page is memory that a supervisor shares with its workers: a secret, drawn
+// before the first of them starts, and one row each. Only the worker writes its
+// row, but for Reset. All methods may be called from any goroutine of any of the
+// processes.
 type Page struct {
 	mem  []byte
 	rows int
@@ -21,9 +22,19 @@ type row struct {
 	_         [52]byte
 }
 
-const rowSize = int(unsafe.Sizeof(row{}))
+const (
+	rowSize    = int(unsafe.Sizeof(row{}))
+	secretSize = 32
+	headSize   = rowSize // the secret and room
+)
 
-func (p *Page) row(i int) *row { return (*row)(unsafe.Pointer(&p.mem[i*rowSize])) }
+// pageSize returns the size of a page, in bytes.
+func pageSize(workers int) int { return headSize + workers*rowSize }
+
+func (p *Page) row(i int) *row { return (*row)(unsafe.Pointer(&p.mem[headSize+i*rowSize])) }
+
+// secret returns a copy of the secret.
+func (p *Page) secret() []byte { return append([]byte(nil), p.mem[:secretSize]...) }
 
 // Open returns how many connections a worker holds.
 func (p *Page) Open(worker int) int64 { return p.row(worker).open.Load() }

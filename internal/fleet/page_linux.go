@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"crypto/rand"
 	"fmt"
 	"os"
 
@@ -16,7 +17,7 @@ func newPage(workers int) (*Page, *os.File, error) {
 		return nil, nil, fmt.Errorf("fleet: memfd_create: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), "page")
-	if err := f.Truncate(int64(workers * rowSize)); err != nil {
+	if err := f.Truncate(int64(pageSize(workers))); err != nil {
 		f.Close()
 		return nil, nil, fmt.Errorf("fleet: page: %w", err)
 	}
@@ -25,12 +26,13 @@ func newPage(workers int) (*Page, *os.File, error) {
 		f.Close()
 		return nil, nil, err
 	}
+	_, _ = rand.Read(p.mem[:secretSize]) // does not fail
 	return p, f, nil
 }
 
 // openPage maps the page that f carries.
 func openPage(f *os.File, workers int) (*Page, error) {
-	mem, err := unix.Mmap(int(f.Fd()), 0, workers*rowSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	mem, err := unix.Mmap(int(f.Fd()), 0, pageSize(workers), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return nil, fmt.Errorf("fleet: page: mmap: %w", err)
 	}

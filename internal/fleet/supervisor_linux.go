@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -202,8 +203,9 @@ func (s *Supervisor) reap(p *process, waited <-chan struct{}) {
 	}
 }
 
-// reapAfter is how long a worker may live on without a control channel.
-const reapAfter = time.Second
+// reapAfter is how long a worker may live on without a control channel, which it
+// closes on its way out (programs built with -race take a second for that).
+const reapAfter = 3 * time.Second
 
 // kill kills p if it has not become ready or cannot be governed.
 func (s *Supervisor) kill(p *process, why string) {
@@ -313,6 +315,22 @@ func (s *Supervisor) Pass(worker int, tag byte, c syscall.Conn) error {
 		return fmt.Errorf("fleet: pass a connection to worker %d: %w", worker, err)
 	}
 	return nil
+}
+
+// PassPeers serves the node's peer listener until it is closed: each connection
+// goes to the worker that its preamble names, with TagPeer, or is closed when
+// that one does not run. It returns when all its goroutines have ended.
+func (s *Supervisor) PassPeers(l net.Listener) {
+	Deal(l, func(worker uint16, c net.Conn) {
+		defer c.Close()
+		err := net.ErrClosed
+		if sc, ok := c.(syscall.Conn); ok {
+			err = s.Pass(int(worker), TagPeer, sc)
+		}
+		if err != nil {
+			s.log.Warn("connection of a peer refused", "from", c.RemoteAddr().String(), "worker", worker, "error", err)
+		}
+	}, s.log)
 }
 
 // Drain ends the node: the inherited sockets are closed, so that the kernel

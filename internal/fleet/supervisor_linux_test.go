@@ -23,7 +23,7 @@ func TestLife(t *testing.T) {
 	s := startReady(t, o)
 	until(t, "three workers introduce themselves", func() bool { return len(got.of(kindHello)) == 3 })
 	for _, f := range got.of(kindHello) {
-		if want := fmt.Sprintf("%d 3 %x", f.from.Worker, f.from.Incarnation); f.payload != want {
+		if want := fmt.Sprintf("%d 3 %x %x", f.from.Worker, f.from.Incarnation, s.page.secret()); f.payload != want {
 			t.Errorf("worker %d says %q, want %q", f.from.Worker, f.payload, want)
 		}
 	}
@@ -50,6 +50,17 @@ func TestLife(t *testing.T) {
 	}
 	if err := s.Send(0, kindEcho, nil); !errors.Is(err, ErrClosed) {
 		t.Errorf("frame after the end: %v", err)
+	}
+}
+
+// TestBackoff: at once after a steady run, then with growing pauses.
+func TestBackoff(t *testing.T) {
+	for failures, want := range map[int]time.Duration{
+		0: 0, 1: backoffMin, 2: 2 * backoffMin, 3: 4 * backoffMin, 7: backoffMax, 1000: backoffMax,
+	} {
+		if got := backoff(failures); got != want {
+			t.Errorf("after %d: %v, want %v", failures, got, want)
+		}
 	}
 }
 
@@ -219,10 +230,7 @@ func TestPassConnections(t *testing.T) {
 	dealt := make(chan struct{})
 	go func() {
 		defer close(dealt)
-		Deal(l, func(worker uint16, c net.Conn) {
-			_ = s.Pass(int(worker), TagPeer, c.(syscall.Conn))
-			_ = c.Close()
-		}, s.log)
+		s.PassPeers(l)
 	}()
 	defer func() { <-dealt }()
 	defer l.Close()

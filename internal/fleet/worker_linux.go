@@ -173,6 +173,10 @@ func (w *Worker) Conns(tag byte) net.Listener {
 // Share paces accepting: see Page.
 func (w *Worker) Share() *Share { return w.page.Share(w.Number) }
 
+// Secret returns 32 random bytes that all workers of this node have in common,
+// those that are started later too. They end with the supervisor.
+func (w *Worker) Secret() []byte { return w.page.secret() }
+
 // Start begins to receive frames and connections. receive gets the frames of
 // others than the fleet itself, in order, on one goroutine; the payload is valid
 // until it returns. It may be nil.
