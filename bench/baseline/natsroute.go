@@ -100,7 +100,9 @@ func natsRoute(args []string) error {
 	mode := flags.String("mode", "all", strings.Join(slices.Sorted(maps.Keys(routeModes)), ", ")+" or all")
 	compression := flags.String("compression", server.CompressionS2Fast, "of the route, as NATS calls it")
 	asJSON := flags.Bool("json", false, "print JSON, a line for each mode")
-	if err := flags.Parse(args); err != nil {
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil // it has been printed
+	} else if err != nil {
 		return err
 	}
 	names := slices.Sorted(maps.Keys(routeModes))
