@@ -19,10 +19,18 @@ var le = binary.LittleEndian
 // take one agree who is home of what; it is then sent again, with all later
 // ones behind it, so that their order holds.
 type publishing struct {
-	last  uint64      // number drawn
-	open  []*Outgoing // by number
-	notes map[uint64]*note
-	noted uint64 // number drawn
+	last   uint64      // number drawn
+	open   []*Outgoing // by number
+	resend []resend    // by when they began
+	notes  map[uint64]*note
+	noted  uint64 // number drawn
+}
+
+// resend has a peer sent everything again that it has not reported, in order.
+type resend struct {
+	link uint32 // 0 is this peer
+	from uint64 // number
+	at   time.Duration
 }
 
 const (
@@ -39,8 +47,6 @@ type Outgoing struct {
 	deadline time.Duration
 
 	waiting   []uint32 // links that have not reported; 0 is this peer
-	retry     []uint32 // of those, the ones to be sent it again
-	retryAt   time.Duration
 	delivered int
 	err       error
 	done      chan struct{}
@@ -130,14 +136,13 @@ func (c *Core) StartPublish(payload []byte, key string) (*Outgoing, error) {
 		deadline: c.o.Now() + c.o.AckTimeout, waiting: []uint32{0}, done: make(chan struct{}),
 	}
 	p.open = append(p.open, out)
-	view := c.plan.Load().hash
 	for _, l := range links {
 		if c.o.Acked {
 			out.waiting = append(out.waiting, l.num)
 		}
-		c.publishTo(out, l, view)
+		c.publishTo(out, l.num)
 	}
-	c.spread.enqueue(c, c.incoming(out, view))
+	c.publishTo(out, 0)
 	c.count.published.Add(1)
 	return out, nil
 }
@@ -148,7 +153,8 @@ const publishHead = 80
 // originOf returns the identity of a publication.
 func (c *Core) originOf(number uint64, key string) Origin {
 	if key == "" {
-		return Origin{c.o.Self.Incarnation, number}
+		// The complement: a store numbers messages of its own under the incarnation.
+		return Origin{^c.o.Self.Incarnation, number}
 	}
 	sum := sha256.Sum256([]byte(key))
 	return Origin{le.Uint64(sum[:]), le.Uint64(sum[8:])}
@@ -165,17 +171,35 @@ func (c *Core) liveLinks() []*Link {
 	return live
 }
 
-// publishTo sends a publication to one peer, or has it sent later. mu is held.
-func (c *Core) publishTo(out *Outgoing, l *Link, view uint64) {
+// publishTo sends a publication to a peer, behind those that it is to be sent
+// again. mu is held.
+func (c *Core) publishTo(out *Outgoing, link uint32) {
+	p := &c.pubs
+	if slices.ContainsFunc(p.resend, func(r resend) bool { return r.link == link }) {
+		return
+	}
+	if !c.sendPublication(out, link) {
+		p.sendAgain(link, out.number, c.o.Now()+publishAgain)
+	}
+}
+
+// sendPublication sends one and reports whether there was room. mu is held.
+func (c *Core) sendPublication(out *Outgoing, link uint32) bool {
+	view := c.plan.Load().hash
+	if link == 0 {
+		c.spread.enqueue(c, c.incoming(out, view))
+		return true
+	}
+	l := c.links[link-1]
+	if l.room(batch.Data) < len(out.payload)+publishHead {
+		return false
+	}
 	b := append(make([]byte, 0, publishHead+len(out.payload)), kindPublish)
 	b = binary.AppendUvarint(b, out.number)
 	b = binary.AppendUvarint(b, c.pubs.open[0].number)
 	b = append(b, flagsOf(out.again, c.o.Acked))
 	b = le.AppendUint64(b, view)
-	b = append(appendOrigin(b, out.origin), out.payload...)
-	if l.send(batch.Data, b) != nil {
-		out.sendAgain(l.num, c.o.Now()+publishAgain)
-	}
+	return l.send(batch.Data, append(appendOrigin(b, out.origin), out.payload...)) == nil
 }
 
 const (
@@ -214,10 +238,15 @@ func (c *Core) incoming(out *Outgoing, view uint64) incoming {
 	}
 }
 
-func (o *Outgoing) sendAgain(link uint32, at time.Duration) {
-	if slices.Contains(o.waiting, link) && !slices.Contains(o.retry, link) {
-		o.retry, o.retryAt = append(o.retry, link), at
+// sendAgain has a peer sent everything from a number on. mu is held.
+func (p *publishing) sendAgain(link uint32, from uint64, at time.Duration) {
+	for i := range p.resend {
+		if r := &p.resend[i]; r.link == link {
+			r.from = min(r.from, from)
+			return
+		}
 	}
+	p.resend = append(p.resend, resend{link, from, at})
 }
 
 // published takes a peer's report. mu is held.
@@ -235,15 +264,16 @@ func (p *publishing) published(c *Core, link uint32, number uint64, st status, d
 		return // it gave up
 	}
 	out := p.open[i]
-	out.delivered += delivered
-	if st != statusHeld {
-		out.sendAgain(link, c.o.Now()+publishAgain)
+	at := slices.Index(out.waiting, link)
+	switch {
+	case at < 0:
+		return // it was sent twice
+	case st != statusHeld:
+		p.sendAgain(link, number, c.o.Now()+publishAgain)
 		return
 	}
-	if at := slices.Index(out.waiting, link); at >= 0 {
-		out.waiting = slices.Delete(out.waiting, at, at+1)
-		out.retry = slices.DeleteFunc(out.retry, func(l uint32) bool { return l == link })
-	}
+	out.delivered += delivered
+	out.waiting = slices.Delete(out.waiting, at, at+1)
 	if len(out.waiting) == 0 {
 		p.end(c, out, nil)
 	}
@@ -265,15 +295,17 @@ func (p *publishing) end(c *Core, out *Outgoing, err error) {
 func (p *publishing) viewChanged(c *Core) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.o.Acked {
-		now := c.o.Now()
-		links := c.liveLinks()
+	if c.o.Acked && len(p.open) > 0 {
+		all := []uint32{0}
+		for _, l := range c.liveLinks() {
+			all = append(all, l.num)
+		}
 		for _, out := range p.open {
-			out.again, out.waiting, out.retry = true, []uint32{0}, []uint32{0}
-			out.retryAt = now
-			for _, l := range links {
-				out.waiting, out.retry = append(out.waiting, l.num), append(out.retry, l.num)
-			}
+			out.waiting = slices.Clone(all)
+		}
+		p.resend = p.resend[:0]
+		for _, link := range all {
+			p.sendAgain(link, p.open[0].number, c.o.Now())
 		}
 	}
 	for _, n := range p.sorted() {
@@ -285,36 +317,33 @@ func (p *publishing) viewChanged(c *Core) {
 func (p *publishing) expire(c *Core, now time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var late []*Outgoing
-	view := c.plan.Load().hash
-	var full []uint32 // links on which a publication waits: later ones wait too
-	for _, out := range p.open {
-		if now >= out.deadline {
-			late = append(late, out)
-			continue
-		}
-		if len(out.retry) == 0 || now < out.retryAt {
-			continue
-		}
-		links := out.retry
-		out.retry = nil
-		for _, num := range links {
-			switch {
-			case num == 0:
-				c.spread.enqueue(c, c.incoming(out, view))
-			case slices.Contains(full, num) || !c.links[num-1].alive.Load() ||
-				c.links[num-1].room(batch.Data) < len(out.payload)+publishHead:
-				full = append(full, num)
-				out.sendAgain(num, now+publishAgain)
-			default:
-				c.publishTo(out, c.links[num-1], view)
-			}
+	for len(p.open) > 0 && now >= p.open[0].deadline { // deadlines are in order
+		p.end(c, p.open[0], ErrNotHeld)
+	}
+	left := p.resend[:0]
+	for _, r := range p.resend {
+		if now < r.at || !p.sentAgain(c, &r, now) {
+			left = append(left, r)
 		}
 	}
-	for _, out := range late {
-		p.end(c, out, ErrNotHeld)
-	}
+	p.resend = left
 	p.expireNotes(c, now)
+}
+
+// sentAgain sends a peer everything again from a number on that it has not
+// reported. Without room for all it goes on later and reports false.
+func (p *publishing) sentAgain(c *Core, r *resend, now time.Duration) bool {
+	for _, out := range p.open {
+		if out.number < r.from || !slices.Contains(out.waiting, r.link) {
+			continue
+		}
+		out.again = true
+		if !c.sendPublication(out, r.link) {
+			r.from, r.at = out.number, now+publishAgain
+			return false
+		}
+	}
+	return true
 }
 
 func (in *inbound) published(r *reader, _ batch.Lane) error {

@@ -28,6 +28,7 @@ type spreading struct {
 	refusing map[uint64]uint64
 	ring     []replayed // the latest, for sessions that come from elsewhere
 	ringSize int        // bytes
+	inRing   map[Origin]publication
 	// ahead is, for each publisher, the last publication that a session which
 	// came here may have got at a former home: up to it logs are searched for
 	// what is spread.
@@ -51,11 +52,14 @@ type incoming struct {
 }
 
 type replayed struct {
-	inc, number uint64
-	origin      Origin
-	payload     []byte
-	at          time.Duration
+	publication
+	origin  Origin
+	payload []byte
+	at      time.Duration
 }
+
+// publication names one by its publisher and its number there.
+type publication struct{ inc, number uint64 }
 
 const (
 	ringMax      = 1024
@@ -176,10 +180,14 @@ func (s *spreading) refuses(c *Core, in *incoming) bool {
 		if in.number > first && in.base <= first {
 			return true
 		}
-		delete(s.refusing, in.inc)
+		if in.number >= first {
+			delete(s.refusing, in.inc)
+		}
 	}
 	if in.view != c.plan.Load().hash || c.taking.on.Load() {
-		s.refusing[in.inc] = in.number
+		if _, ok := s.refusing[in.inc]; !ok || in.number < s.refusing[in.inc] {
+			s.refusing[in.inc] = in.number
+		}
 		c.count.refused.Add(1)
 		return true
 	}
@@ -188,11 +196,17 @@ func (s *spreading) refuses(c *Core, in *incoming) bool {
 
 // remember keeps a publication for sessions that come.
 func (s *spreading) remember(in *incoming, now time.Duration) {
-	s.ring = append(s.ring, replayed{in.inc, in.number, in.origin, in.payload, now})
+	if _, there := s.inRing[in.origin]; there {
+		return // it came again
+	}
+	name := publication{in.inc, in.number}
+	s.ring = append(s.ring, replayed{name, in.origin, in.payload, now})
+	s.inRing[in.origin] = name
 	s.ringSize += len(in.payload)
 	drop := 0
 	for len(s.ring)-drop > ringMax || s.ringSize > ringBytesMax && drop < len(s.ring)-1 {
 		s.ringSize -= len(s.ring[drop].payload)
+		delete(s.inRing, s.ring[drop].origin)
 		s.ring[drop] = replayed{}
 		drop++
 	}
@@ -274,17 +288,27 @@ func (s *spreading) done(c *Core, in *incoming, st status, delivered int) {
 }
 
 // replay brings a session that has just come what was spread here before it
-// came and not there. With seen it is what its former home had spread; without,
-// that is not known, and everything of the last seconds is offered to its log.
-// ok is false if too much has happened meanwhile.
+// came and not there. seen is what its former home had spread. Of a publisher of
+// which that had heard nothing, and with nil of all, everything of the last
+// seconds is offered that is behind what the session's log has of it: homes
+// spread in the order of the publisher. ok is false if too much has happened
+// meanwhile.
 func (s *spreading) replay(c *Core, ref uint64, seen map[uint64]uint64) (ok bool) {
-	if seen != nil && !s.covers(seen) {
+	if !s.covers(seen) {
 		return false
 	}
 	now := c.o.Now()
+	var had map[uint64]uint64
 	for i := range s.ring {
 		e := &s.ring[i]
-		if seen == nil && now-e.at > replayAge || seen != nil && e.number <= seen[e.inc] {
+		there, known := seen[e.inc]
+		if known && e.number <= there || !known && now-e.at > replayAge {
+			continue
+		}
+		if had == nil {
+			had = s.had(c, ref)
+		}
+		if e.number <= had[e.inc] {
 			continue
 		}
 		if c.o.Store.SpreadTo(ref, e.payload, e.origin, true) == nil {
@@ -299,11 +323,25 @@ func (s *spreading) replay(c *Core, ref uint64, seen map[uint64]uint64) (ok bool
 	return true
 }
 
+// had returns, for each publisher, the latest of its publications in a session's
+// log, as far as they are in the ring.
+func (s *spreading) had(c *Core, ref uint64) map[uint64]uint64 {
+	had := make(map[uint64]uint64)
+	c.o.Store.Export(ref, func(full *Snapshot) {
+		for i := range full.Log.Events {
+			if p, ok := s.inRing[full.Log.Events[i].Origin]; ok {
+				had[p.inc] = max(had[p.inc], p.number)
+			}
+		}
+	})
+	return had
+}
+
 // replayAge is longer than it takes to notice that a peer is dead.
 const replayAge = 2 * time.Second
 
 // covers reports whether the ring has everything that was spread here and not
-// there.
+// there, of publishers of which was heard there.
 func (s *spreading) covers(seen map[uint64]uint64) bool {
 	oldest := map[uint64]uint64{}
 	for i := range s.ring {
@@ -312,8 +350,8 @@ func (s *spreading) covers(seen map[uint64]uint64) bool {
 			oldest[e.inc] = e.number
 		}
 	}
-	for inc, n := range s.seen {
-		if there := seen[inc]; there < n && (oldest[inc] == 0 || oldest[inc] > there+1) {
+	for inc, there := range seen {
+		if there < s.seen[inc] && (oldest[inc] == 0 || oldest[inc] > there+1) {
 			return false
 		}
 	}
