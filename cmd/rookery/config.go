@@ -16,12 +16,18 @@ import (
 type config struct {
 	tcp, http, admin string // listeners; empty: off
 
-	// The cluster's settings are parsed and fixed, but this version runs one
-	// node of one process: see check.
 	node         string
 	workers      workerCount
-	gossip, peer string
+	gossip, peer string // empty: this node is alone
 	join         []string
+	advertise    string
+
+	clusterName, clusterKey        string
+	clusterCert, clusterKeyPEM, ca string // PEM files
+	replicas                       int    // 0: all
+	durability                     string
+	ackTimeout                     time.Duration
+	clusterGiven                   bool // some of it came from the user: see check
 
 	loops          int // 0: one for two processors
 	messageMax     int64
@@ -62,9 +68,18 @@ func (c *config) register(fs *pflag.FlagSet) {
 
 	add("node", "n1", "name of this node", text(&c.node, "name", checkName))
 	add("workers", "1", "worker processes; auto: what conns-max, open files and processors ask for", workerCounts(&c.workers))
-	add("gossip", "127.0.0.1:7701", "membership of the cluster; not served by this version", address(&c.gossip))
-	add("peer", "127.0.0.1:7700", "links to other nodes; not served by this version", address(&c.peer))
-	add("join", "", "gossip addresses of other nodes; not served by this version", list(&c.join, "HOST:PORT,...", checkHostPort))
+	add("gossip", "127.0.0.1:7701", "membership of the cluster, TCP and UDP; empty: this node is alone", address(&c.gossip))
+	add("peer", "127.0.0.1:7700", "links to other nodes; empty: this node is alone", address(&c.peer))
+	add("join", "", "gossip addresses of other nodes; names are resolved, file:PATH is read, at each attempt", list(&c.join, "HOST:PORT,...", checkJoin))
+	add("advertise", "", "host under which others reach gossip and peer; empty: that of --gossip", text(&c.advertise, "host", checkAny))
+	add("cluster-name", "rookery", "nodes of another name are refused", text(&c.clusterName, "name", checkName))
+	add("cluster-key", "", "file with the key that all nodes share; empty: one of yours, made when it is missing", text(&c.clusterKey, "file", checkAny))
+	add("cluster-cert", "", "certificate of this node for links (PEM), in the place of the key", text(&c.clusterCert, "file", checkAny))
+	add("cluster-cert-key", "", "private key of cluster-cert (PEM)", text(&c.clusterKeyPEM, "file", checkAny))
+	add("cluster-ca", "", "authorities that sign certificates of nodes (PEM)", text(&c.ca, "file", checkAny))
+	add("replicas", "3", "nodes that hold each session, its home included; 0: all", count(&c.replicas, 0, 255))
+	add("durability", "acked", "acked: a publication succeeds when copies hold it; async: copies follow", choice(&c.durability, "acked", "async"))
+	add("ack-timeout", "5s", "time for copies to hold a publication before it fails", interval(&c.ackTimeout, 100*time.Millisecond))
 
 	add("loops", "0", "event loops; 0: one for two processors, the rest is for handlers", count(&c.loops, 0, loopsMax))
 	add("message-max", "16MiB", "largest message", size(&c.messageMax, messageFloor, messageCeiling))
@@ -92,13 +107,17 @@ func (c *config) check(given func(name string) bool) error {
 	if c.workers > 1 && !workersSupported {
 		refuse("workers %d: a node of several processes needs Linux; leave it out", c.workers)
 	}
-	for _, s := range []struct {
-		name string
-		set  bool
-	}{{"gossip", c.gossip != ""}, {"peer", c.peer != ""}, {"join", len(c.join) > 0}} {
-		if s.set && given(s.name) {
-			refuse("%s: clustering is not part of this version; leave it out", s.name)
-		}
+	for _, name := range []string{"gossip", "peer", "join", "cluster-key", "cluster-cert"} {
+		c.clusterGiven = c.clusterGiven || given(name)
+	}
+	if (c.gossip == "") != (c.peer == "") {
+		refuse("gossip and peer go together: both, or neither for a node that is alone")
+	}
+	if c.gossip == "" && len(c.join) > 0 {
+		refuse("join needs gossip and peer")
+	}
+	if n := countSet(c.clusterCert, c.clusterKeyPEM, c.ca); n != 0 && n != 3 {
+		refuse("cluster-cert, cluster-cert-key and cluster-ca go together")
 	}
 	if c.tcp == "" && c.http == "" {
 		refuse("tcp and http are both off: nothing to serve")
@@ -111,6 +130,15 @@ func (c *config) check(given func(name string) bool) error {
 		taken[l.addr] = l.name
 	}
 	return errors.Join(errs...)
+}
+
+func countSet(texts ...string) (n int) {
+	for _, t := range texts {
+		if t != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // listener is an address to bind and the setting it comes from.

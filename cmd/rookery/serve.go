@@ -45,6 +45,9 @@ SIGTERM or SIGINT: stop accepting, finish calls in flight, close. A second one e
 		Args: cobra.NoArgs,
 	}
 	s := newSettings(cmd.Flags(), environ)
+	lifeline := false
+	cmd.Flags().BoolVar(&lifeline, "lifeline", false, "end when standard input closes")
+	_ = cmd.Flags().MarkHidden("lifeline") // it exists
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := s.load(); err != nil {
 			return usageError{err}
@@ -53,6 +56,9 @@ SIGTERM or SIGINT: stop accepting, finish calls in flight, close. A second one e
 		signals := make(chan os.Signal, 2)
 		signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 		defer signal.Stop(signals)
+		if lifeline {
+			go hangOn(cmd.InOrStdin(), signals) // ends with the process that holds the other end, or with this one
+		}
 		log := s.logger(cmd.ErrOrStderr())
 		l := readLimits()
 		n, why := s.resolveWorkers(l)
@@ -69,6 +75,13 @@ SIGTERM or SIGINT: stop accepting, finish calls in flight, close. A second one e
 		return serve(cmd.Context(), &s.config, signals, cmd.OutOrStdout(), log)
 	}
 	return cmd
+}
+
+// hangOn ends the node as a signal does when in closes: whoever started it is
+// gone.
+func hangOn(in io.Reader, signals chan<- os.Signal) {
+	_, _ = io.Copy(io.Discard, in) // an error is an end too
+	signals <- syscall.SIGTERM
 }
 
 // logger returns the log that c asks for.

@@ -190,6 +190,19 @@ func checkHostPort(s string) error {
 	return err
 }
 
+// checkJoin accepts an address or file:PATH.
+func checkJoin(s string) error {
+	if path, ok := strings.CutPrefix(s, "file:"); ok {
+		if path == "" {
+			return errors.New(`"file:" needs a path`)
+		}
+		return nil
+	}
+	return checkHostPort(s)
+}
+
+func checkAny(string) error { return nil }
+
 // checkOrigin accepts what a browser sends as Origin: scheme://host[:port].
 func checkOrigin(s string) error {
 	u, err := url.Parse(s)

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rookery-server/rookery/cluster"
+)
+
+// newCluster is `rookery cluster`: a client of the admin listeners of nodes.
+func newCluster() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "cluster",
+		Short: "Show and steer a cluster",
+		Long: `Asks a node's admin listener, and those of the others where their word counts.
+
+Try:
+  rookery cluster up                  four nodes on this machine
+  rookery cluster status --watch      who is in it and what they hold
+  rookery cluster drain n1            move everything away from n1`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	a := &admins{}
+	cmd.PersistentFlags().StringVar(&a.addr, "admin", "127.0.0.1:7690", "admin address of any node of the cluster")
+	cmd.PersistentFlags().DurationVar(&a.timeout, "timeout", 3*time.Second, "patience with a node that does not answer")
+	cmd.AddCommand(newClusterStatus(a), newClusterMembers(a), newClusterSessions(a),
+		newClusterDrain(a), newClusterRebalance(a), newClusterKeygen(), newClusterBalancer(), newClusterUp())
+	return cmd
+}
+
+// admins asks admin listeners.
+type admins struct {
+	addr    string
+	timeout time.Duration
+}
+
+// reportMax bounds what a node may say.
+const reportMax = 64 << 20
+
+// call sends one request to an admin listener and decodes the answer into v.
+func (a *admins) call(ctx context.Context, method, addr, path string, v any) error {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	return call(ctx, method, addr, path, v)
+}
+
+func call(ctx context.Context, method, addr, path string, v any) error {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, nil)
+	if err != nil {
+		return usageError{err}
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err
+		}
+		return fmt.Errorf("admin listener %s: %w (is the node running? see --admin)", addr, err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, reportMax))
+	if err != nil {
+		return fmt.Errorf("admin listener %s: %w", addr, err)
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("admin listener %s: %s: %s", addr, res.Status, strings.TrimSpace(string(body)))
+	}
+	if v == nil {
+		return nil
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("admin listener %s: %w", addr, err)
+	}
+	return nil
+}
+
+// report asks the node that --admin names.
+func (a *admins) report(ctx context.Context) (*cluster.Report, error) {
+	r := &cluster.Report{}
+	if err := a.call(ctx, http.MethodGet, a.addr, "/cluster", r); err != nil {
+		return nil, err
+	}
+	if r.View == nil {
+		return nil, fmt.Errorf("the node at %s is alone: it was started without --gossip and --peer", a.addr)
+	}
+	return r, nil
+}
+
+// answer is what one node said, or why it did not.
+type answer struct {
+	node   cluster.Node
+	report *cluster.Report
+	err    error
+}
+
+// all asks a node and then every node it sees alive, at the same time.
+func (a *admins) all(ctx context.Context) (*cluster.Report, []answer, error) {
+	first, err := a.report(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	answers := make([]answer, len(first.View.Nodes))
+	done := make(chan struct{})
+	for i, n := range first.View.Nodes {
+		answers[i].node = n
+		go func() { // ends within the timeout; all are waited for
+			defer func() { done <- struct{}{} }()
+			switch {
+			case n.Name == first.Node:
+				answers[i].report = first
+			case !n.State.Serves():
+				answers[i].err = errors.New(n.State.String())
+			case n.Admin == "":
+				answers[i].err = errors.New("no admin listener")
+			default:
+				r := &cluster.Report{}
+				if answers[i].err = a.call(ctx, http.MethodGet, n.Admin, "/cluster", r); answers[i].err == nil {
+					answers[i].report = r
+				}
+			}
+		}()
+	}
+	for range answers {
+		<-done
+	}
+	return first, answers, nil
+}
+
+// adminOf returns the admin address of a node by name.
+func (a *admins) adminOf(ctx context.Context, name string) (string, error) {
+	r, err := a.report(ctx)
+	if err != nil {
+		return "", err
+	}
+	n := r.View.Node(name)
+	switch {
+	case n == nil:
+		var names []string
+		for _, n := range r.View.Nodes {
+			names = append(names, n.Name)
+		}
+		return "", usageError{fmt.Errorf("no node %q in the cluster; there are %s", name, strings.Join(names, ", "))}
+	case name == r.Node:
+		return a.addr, nil
+	case !n.State.Serves():
+		return "", fmt.Errorf("node %s is %s", name, n.State)
+	case n.Admin == "":
+		return "", fmt.Errorf("node %s has no admin listener", name)
+	}
+	if _, _, err := net.SplitHostPort(n.Admin); err != nil {
+		return "", fmt.Errorf("node %s: admin address %q: %w", name, n.Admin, err)
+	}
+	return n.Admin, nil
+}
