@@ -279,3 +279,49 @@ func BenchmarkPublish(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/client")
 }
+
+// BenchmarkPublishSessions is the same for sessions with an open stream, without
+// the cost of the log.
+func BenchmarkPublishSessions(b *testing.B) {
+	const n = 15_000
+	sessions := &listedSessions{}
+	s := New(Options{Host: new(quietHost), Sessions: sessions, Events: new(quietEvents), Calls: newTestbed(nil).calls})
+	for i := range n {
+		sessions.all = append(sessions.all, Session{Stream: StreamID(i + 1), Gets: 1, State: StateReady})
+		if err := s.subs.subscribe(sessions, uint64(i), "demo://x", 1); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if got := s.ResourceUpdated("demo://x"); got != n {
+			b.Fatal(got)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/client")
+}
+
+// listedSessions finds sessions as fast as can be.
+type listedSessions struct {
+	Sessions
+	all []Session
+}
+
+func (t *listedSessions) Load(ref uint64) (Session, bool) { return t.all[ref], true }
+func (t *listedSessions) Update(ref uint64, f func(*Session)) bool {
+	f(&t.all[ref])
+	return true
+}
+
+// quietEvents numbers events and keeps none.
+type quietEvents struct {
+	Events
+	seq uint32
+}
+
+func (e *quietEvents) Keep([]byte) uint32 { return 1 }
+func (e *quietEvents) Release(uint32)     {}
+func (e *quietEvents) Append(log, _, _ uint32) (uint32, uint32) {
+	e.seq++
+	return log, e.seq
+}

@@ -139,14 +139,16 @@ func (sp *Spread) send(o owner) bool {
 	if o&listenBit != 0 {
 		return sp.s.countSent(sp.s.sendToListener(o, sp.n))
 	}
-	switch err := sp.s.sendToSession(o, sp.n); {
+	err := sp.s.sendToSession(o, sp.n)
+	switch {
+	case err == nil:
+		return sp.s.countSent(nil)
 	case errors.Is(err, errHasIt):
 		return true
 	case errors.Is(err, ErrMoved):
 		return false
-	default:
-		return sp.s.countSent(err)
 	}
+	return sp.s.countSent(err)
 }
 
 // Close ends the walk before its end; afterwards and at the end it does
