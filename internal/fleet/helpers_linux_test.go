@@ -2,10 +2,12 @@ package fleet
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"strings"
@@ -13,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rookery-server/rookery/memprof"
 )
 
 // patience is how long a test waits for what must happen.
@@ -52,6 +56,11 @@ func workerMain() int {
 		signal.Ignore(syscall.SIGTERM)
 	}
 	conns := w.Conns(TagPeer)
+	if mood != "silent" {
+		pages := http.Server{Handler: workerPages(w), ReadHeaderTimeout: patience}
+		l := w.Conns(TagAdmin)
+		go func() { _ = pages.Serve(l) }() // ends with the process
+	}
 	started := make(chan struct{})
 	w.Start(func(kind byte, payload []byte) {
 		<-started
@@ -73,6 +82,27 @@ func workerMain() int {
 		return 6
 	}
 	return 0
+}
+
+// workerPages are the admin pages of a worker that has served as many requests
+// as its number says.
+func workerPages(w *Worker) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metrics", func(rw http.ResponseWriter, _ *http.Request) {
+		_, _ = rw.Write(text(w.Number + 1))
+	})
+	mux.HandleFunc("GET /readyz", func(rw http.ResponseWriter, _ *http.Request) {
+		if w.Number == 1 && os.Getenv(envMood) == "busy" {
+			http.Error(rw, "busy", http.StatusServiceUnavailable)
+		}
+	})
+	mux.HandleFunc("GET /debug/mem", func(rw http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(rw).Encode(memprof.Report{Clients: int64(w.Number + 1)})
+	})
+	mux.HandleFunc("GET /debug/pprof/{name}", func(rw http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(rw, "%s of worker %d, debug %s", r.PathValue("name"), w.Number, r.FormValue("debug"))
+	})
+	return mux
 }
 
 // echo says which worker it is on each passed connection, then echoes.

@@ -97,13 +97,27 @@ func newInbox() *inbox {
 	return &inbox{conns: make(chan net.Conn, inboxSize), quit: make(chan struct{})}
 }
 
-// put hands c over, or closes it when there is no room. It is not called after
-// close.
+// put hands c over, or closes it when there is no room or nobody accepts.
 func (b *inbox) put(c net.Conn) {
 	select {
 	case b.conns <- c:
+		if isClosed(b.quit) {
+			b.empty()
+		}
 	default:
 		_ = c.Close()
+	}
+}
+
+// empty closes what nobody will accept.
+func (b *inbox) empty() {
+	for {
+		select {
+		case c := <-b.conns:
+			_ = c.Close()
+		default:
+			return
+		}
 	}
 }
 
@@ -121,9 +135,10 @@ func (b *inbox) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends Accept. Connections that come later are closed at the bound.
+// Close ends Accept and closes the connections that were not accepted.
 func (b *inbox) Close() error {
 	b.once.Do(func() { close(b.quit) })
+	b.empty()
 	return nil
 }
 
