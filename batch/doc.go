@@ -31,10 +31,14 @@
 // prove who speaks before that (TLS, or a private socket): frames and Hellos
 // carry checksums against accidents, not signatures against enemies.
 //
-// # What differs from the first sketch of this interface
+// Resume carries version and features beside the sequence numbers, so
+// Connect(other.Resume()) is a whole handshake in a simulation.
 //
-// AppendMust and Connect return an error as well. Resume carries version and
-// features beside the sequence numbers, so that Connect(other.Resume()) is a
-// whole handshake in a simulation. Hold and Release let a receiver that queues
-// messages grant credit only when it is done with them.
+// # Memory
+//
+// A link whose messages are all acknowledged has no queue. One that is busy has
+// its queues in pieces of 64 KiB, which all links share when they are free. A
+// link that has received compressed frames keeps one buffer of a frame's size to
+// decompress them; that for a longer message is let go at once. Coders are shared
+// by all links. In the steady state a message allocates nothing.
 package batch

@@ -37,7 +37,8 @@ type Options struct {
 	Local, Remote uint64
 	// Cap is how many bytes of messages that are not acknowledged a lane holds
 	// before Append says ErrFull. Default 256 KiB, 16 MiB, 16 MiB. A lane that
-	// holds nothing takes any message.
+	// holds nothing takes any message. The memory is up to twice that when
+	// messages of about half a frame leave the pieces of the queue half empty.
 	Cap [Lanes]int
 	// Hard is the bound of AppendMust, in bytes. Default four times Cap.
 	Hard [Lanes]int
