@@ -147,7 +147,7 @@ func (in *inbound) event(r *reader, lane batch.Lane) error {
 }
 
 func (in *inbound) close(r *reader, _ batch.Lane) error {
-	handle, id := r.uint32(), r.id()
+	handle, id, epoch := r.uint32(), r.id(), r.uint32()
 	if err := r.end(); err != nil {
 		return err
 	}
@@ -155,8 +155,9 @@ func (in *inbound) close(r *reader, _ batch.Lane) error {
 	if !ok {
 		return nil
 	}
-	// The handle may name another session by now.
-	if s, ok := in.l.core.o.Store.Load(ref); ok && s.ID == id {
+	// The handle may name another session by now, and the session may be on its
+	// way to us, once more.
+	if s, ok := in.l.core.o.Store.Load(ref); ok && s.ID == id && s.Epoch <= epoch {
 		in.l.core.o.Store.Remove(ref)
 		in.bind(handle, 0)
 	}

@@ -60,7 +60,7 @@ func (c *Core) handOver(ref uint64, l *Link) bool {
 	})
 	if ok {
 		c.count.moved.Add(1)
-		c.tidy.closeLater(ref, s.ID, c.o.Now())
+		c.tidy.closeLater(ref, &s, c.o.Now())
 	}
 	return ok
 }

@@ -161,6 +161,11 @@ func (w *world) checkClient(c *client) {
 	if !c.deleted && (c.conn == nil || !c.conn.open) {
 		w.fail("client %d has no stream", c.n)
 	}
+	for _, pub := range w.pubs {
+		if n := c.got[pub.what]; n > 1 && pub.held {
+			w.fail("client %d has %s of %s %d times", c.n, pub.what, pub.p.id, n)
+		}
+	}
 	latest := map[*proc]int{}
 	for _, what := range c.order {
 		i := 0

@@ -20,15 +20,16 @@ type tidying struct {
 // closing is a session that was handed over: those who hold copies of ours are
 // told when the new home has made them its own, which are then left alone.
 type closing struct {
-	ref uint64
-	id  ID
-	at  time.Duration
+	ref   uint64
+	id    ID
+	epoch uint32 // our last
+	at    time.Duration
 }
 
 const closeDelay = 2 * time.Second
 
-func (t *tidying) closeLater(ref uint64, id ID, now time.Duration) {
-	t.closing = append(t.closing, closing{ref, id, now + closeDelay})
+func (t *tidying) closeLater(ref uint64, s *Session, now time.Duration) {
+	t.closing = append(t.closing, closing{ref, s.ID, s.Epoch, now + closeDelay})
 }
 
 func (t *tidying) closeHandedOver(c *Core, now time.Duration) {
@@ -36,7 +37,7 @@ func (t *tidying) closeHandedOver(c *Core, now time.Duration) {
 		x := t.closing[0]
 		t.closing = t.closing[1:]
 		if s, ok := c.o.Store.Load(x.ref); !ok || s.ID != x.id || s.Home != 0 { // else it has come back
-			c.Ended(x.ref, x.id)
+			c.closeCopies(x.ref, x.id, x.epoch)
 		}
 	}
 }

@@ -14,7 +14,7 @@ const (
 	kindState            // handle, state
 	kindTopic            // handle, on, topic
 	kindEvent            // handle, stream, number, message
-	kindClose            // handle, id: the session has ended, or is at home elsewhere
+	kindClose            // handle, id, epoch: the session has ended, or went to another home in that epoch
 	kindReset            // partitions: unbind all their handles, a fill follows
 
 	// Between homes.
