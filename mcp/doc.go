@@ -29,6 +29,10 @@
 //     misses nothing from the moment the client can know that it is open.
 //   - A publication holds no lock while it writes and yields every few hundred
 //     clients; a slow or closed one costs the others nothing.
+//   - In a cluster ([Replicas]) a session has one home, which alone writes to its
+//     client. Moving it turns its record under the lock that delivers to it, so
+//     that an event goes to the client before, or is part of what moves, or
+//     finds the new home.
 //
 // A server is built and driven like this (package server does it over real
 // connections):
@@ -75,7 +79,10 @@
 //     whatever the handler does then. Results are kept for as long as the
 //     handler was given. Whoever knows a task's id, 128 random bits, may use it.
 //
+// Over TCP there is an extension, rookery/resume, by which a client takes its
+// session up again on another connection: see docs/resume-tcp.md.
+//
 // Limits: notifications of a session that never had a stream are lost; the
-// streams of 2026-07-28 and of TCP cannot be taken up again; tasks and events
-// live in one process and end with it.
+// streams of 2026-07-28, and of TCP without the extension, cannot be taken up
+// again; tasks and calls live in one process and end with it.
 package mcp
