@@ -122,17 +122,17 @@ func (m *Mesh) welcome(raw net.Conn, preamble bool, deadline time.Time) error {
 	if remote, err = c.readHello(); err != nil {
 		return err
 	}
-	refusal := m.receive(c, &remote)
-	if refusal != nil {
+	err = m.receive(c, &remote)
+	var refusal *batch.Refusal
+	if c.theirs == nil && errors.As(err, &refusal) {
 		// Best effort: the other end learns why, or that we closed.
 		_, _ = c.rw.Write(batch.AppendRefusal(nil, refusal))
-		return refusal
 	}
-	return nil
+	return err
 }
 
 // receive finds the peer that says hello and has it take the connection.
-func (m *Mesh) receive(c *meshConn, remote *batch.Hello) *batch.Refusal {
+func (m *Mesh) receive(c *meshConn, remote *batch.Hello) error {
 	id := PeerID{remote.Node, remote.Worker, remote.Incarnation}
 	// Before anybody is looked up: does it mean us, and can we talk?
 	local := *remote // limits and features are compared with the link's own later

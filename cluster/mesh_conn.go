@@ -33,10 +33,9 @@ type meshConn struct {
 	dialled bool     // by us
 
 	// Set before begin.
-	mp       *meshPeer
-	since    time.Time
-	greeting []byte // what goes out before the first frame
-	theirs   error  // a refusal that the other end has sent
+	mp     *meshPeer
+	since  time.Time
+	theirs error // a refusal that the other end has sent
 
 	buf  []byte // what was read and not used yet: buf[:have]
 	have int
@@ -132,8 +131,12 @@ func (c *meshConn) drop(n int) {
 // read hands what comes to the endpoint until the connection ends.
 func (c *meshConn) read() error {
 	heard, small := time.Time{}, 0
-	if !c.dialled {
-		if err := c.objection(); err != nil {
+	for waits := c.dialled; waits; {
+		var err error
+		if waits, err = c.objection(); err == nil && waits {
+			err = c.listen(&heard)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -158,27 +161,25 @@ func (c *meshConn) read() error {
 	}
 }
 
-// objection waits for the first bytes on an accepted connection: the other end
-// may still refuse after it has seen our Hello.
-func (c *meshConn) objection() error {
-	for heard := (time.Time{}); ; {
-		_, _, err := batch.ParseHello(c.buf[:c.have])
-		var refusal *batch.Refusal
-		switch {
-		case errors.Is(err, batch.ErrIncomplete):
-			if err := c.listen(&heard); err != nil {
-				return err
-			}
-		case errors.As(err, &refusal) && refusal.Code == batch.RefusedResume:
-			return ErrForgotten
-		case errors.As(err, &refusal):
-			return err
-		case err == nil:
-			return fmt.Errorf("%w: a second Hello", batch.ErrFrame)
-		default:
-			return nil // frames
+// objection looks at the first bytes after the Hellos: each end may still refuse
+// when it has seen the other's. waits says that it takes more bytes to tell; if
+// not, and without an error, they are frames.
+func (c *meshConn) objection() (waits bool, err error) {
+	_, _, err = batch.ParseHello(c.buf[:c.have])
+	var refusal *batch.Refusal
+	switch {
+	case errors.Is(err, batch.ErrIncomplete):
+		return true, nil
+	case errors.As(err, &refusal):
+		c.theirs = err
+		if refusal.Code == batch.RefusedResume {
+			return false, ErrForgotten
 		}
+		return false, err
+	case err == nil:
+		return false, fmt.Errorf("%w: a second Hello", batch.ErrFrame)
 	}
+	return false, nil
 }
 
 // fit sizes buf for what comes next: for the frame that has begun, larger when
@@ -243,7 +244,8 @@ func (c *meshConn) patience(again bool) time.Duration {
 func (c *meshConn) write() error {
 	tick := time.NewTicker(c.m.o.Heartbeat)
 	defer tick.Stop()
-	err := c.send(c.greeting)
+	// The end that has dialled speaks first: the other one waits for that.
+	err := c.send(c.mp.ep.Heartbeat(nil))
 	wrote := time.Now()
 	for err == nil {
 		var n int

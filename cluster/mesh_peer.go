@@ -50,10 +50,16 @@ type meshPeer struct {
 	cancel context.CancelFunc
 	count  linkCounters
 
-	mu      sync.Mutex
-	peer    Peer          // guarded by mu; where it is
-	conn    *meshConn     // guarded by mu; the attached connection
-	dialing *meshConn     // guarded by mu; ours, which has said hello and waits for the answer
+	mu   sync.Mutex
+	peer Peer // guarded by mu; where it is
+
+	// The seat: at most one of these is there. From the moment in which a
+	// connection has told the other end how far the link got (its Hello) nobody
+	// else may connect the endpoint, or that would not be true any more.
+	conn      *meshConn // guarded by mu; attached
+	dialing   *meshConn // guarded by mu; ours, which waits for their Hello
+	accepting *meshConn // guarded by mu; theirs, which waits for a first frame
+
 	lived   time.Duration // guarded by mu; how long the last connection was attached
 	ended   error         // guarded by mu; why the peer is given up
 	changed chan struct{} // guarded by mu; closed and replaced when any of these changes
@@ -103,7 +109,7 @@ func (mp *meshPeer) end(err error) {
 	}
 	mp.ended = err
 	mp.cancel()
-	for _, c := range []*meshConn{mp.conn, mp.dialing} {
+	for _, c := range []*meshConn{mp.conn, mp.dialing, mp.accepting} {
 		if c != nil {
 			c.fail(err)
 		}
@@ -205,6 +211,9 @@ func (mp *meshPeer) dial() error {
 		network, addr = "unix", p.Local
 	}
 	mp.count.dials.Add(1)
+	if network == "tcp" && mp.m.o.TLS == nil {
+		return errPlain
+	}
 	var d net.Dialer
 	raw, err := d.DialContext(ctx, network, addr)
 	if err != nil {
@@ -242,12 +251,14 @@ func (mp *meshPeer) introduce(raw net.Conn, deadline time.Time) error {
 	return mp.endDial(c, &local, &remote, err)
 }
 
-// beginDial takes the seat of the connection that is being made: from here to
-// endDial nobody else may connect the endpoint, or what our Hello says of it
-// would not be true any more.
+// beginDial takes the seat, after a connection that is being accepted at this
+// moment has failed, and returns our Hello.
 func (mp *meshPeer) beginDial(c *meshConn) (p []byte, local batch.Hello, err error) {
 	mp.mu.Lock()
 	defer mp.mu.Unlock()
+	for mp.accepting != nil && mp.ended == nil {
+		mp.await()
+	}
 	switch {
 	case mp.ended != nil:
 		return nil, local, mp.ended
@@ -287,7 +298,7 @@ func (mp *meshPeer) endDial(c *meshConn, local, remote *batch.Hello, err error) 
 		}
 		err = refusal
 	} else if errors.As(err, &refusal) && refusal.Code == batch.RefusedResume {
-		mp.ep.Disconnect(ErrForgotten)
+		mp.forget()
 	}
 	mp.mu.Unlock()
 	if c.theirs == nil && refusal != nil {
@@ -308,7 +319,7 @@ func (mp *meshPeer) connect(c *meshConn, local, remote *batch.Hello) *batch.Refu
 	if err != nil {
 		refusal := asRefusal(err)
 		if refusal.Code == batch.RefusedResume {
-			mp.ep.Disconnect(ErrForgotten)
+			mp.forget()
 		}
 		return refusal
 	}
@@ -318,24 +329,57 @@ func (mp *meshPeer) connect(c *meshConn, local, remote *batch.Hello) *batch.Refu
 	return nil
 }
 
-// accept attaches a connection that the peer has dialled, or says why not.
-func (mp *meshPeer) accept(c *meshConn, remote *batch.Hello) *batch.Refusal {
-	mp.mu.Lock()
-	refusal := mp.takeSeat()
-	if refusal == nil {
-		local := mp.hello()
-		var err error
-		if c.greeting, err = batch.AppendHello(nil, &local); err != nil {
-			refusal = asRefusal(err)
-		} else {
-			refusal = mp.connect(c, &local, remote)
+// accept answers the Hello of a connection that the peer has dialled, and
+// attaches it when the first frame shows that the peer stands by it: a Hello may
+// have waited here while the peer thought better of it and went on with another
+// connection, and then what it says is not true any more.
+func (mp *meshPeer) accept(c *meshConn, remote *batch.Hello) error {
+	local, err := mp.beginAccept(c, remote)
+	if err != nil {
+		return err
+	}
+	p, err := batch.AppendHello(nil, &local)
+	if err == nil {
+		_, err = c.rw.Write(p)
+	}
+	for waits := true; err == nil && waits; {
+		if waits, err = c.objection(); err == nil && waits {
+			err = c.fill()
 		}
 	}
+	mp.mu.Lock()
+	mp.accepting = nil
+	mp.changes()
+	switch cause := c.cause(); {
+	case cause != nil:
+		err = cause
+	case err == nil:
+		if refusal := mp.connect(c, &local, remote); refusal != nil {
+			err = refusal
+		}
+	case errors.Is(err, ErrForgotten):
+		mp.forget()
+	}
 	mp.mu.Unlock()
-	if refusal == nil {
+	if err == nil {
 		c.begin()
 	}
-	return refusal
+	return err
+}
+
+// beginAccept takes the seat and returns our Hello, or a *batch.Refusal.
+func (mp *meshPeer) beginAccept(c *meshConn, remote *batch.Hello) (local batch.Hello, err error) {
+	mp.mu.Lock()
+	defer mp.mu.Unlock()
+	if refusal := mp.takeSeat(); refusal != nil {
+		return local, refusal
+	}
+	local = mp.hello()
+	if _, err := batch.Agree(&local, remote); err != nil {
+		return local, asRefusal(err)
+	}
+	mp.accepting = c
+	return local, nil
 }
 
 // takeSeat makes room for a connection that the peer has dialled; mu is held
@@ -347,17 +391,25 @@ func (mp *meshPeer) takeSeat() *batch.Refusal {
 		switch {
 		case mp.ended != nil:
 			return &batch.Refusal{Code: batch.RefusedLeaving, Text: mp.ended.Error()}
-		case mp.dialing == nil && mp.conn == nil:
-			return nil
-		case mp.leads() && (mp.dialing != nil || mp.conn.dialled):
+		case mp.leads() && (mp.dialing != nil || mp.conn != nil && mp.conn.dialled):
 			return &batch.Refusal{Code: batch.RefusedDouble, Text: "the connection from " + mp.m.tag + " is kept"}
 		case mp.dialing != nil:
 			mp.dialing.fail(errOvertaken)
-		default:
+		case mp.accepting != nil:
+			mp.accepting.fail(errReplaced)
+		case mp.conn != nil:
 			mp.conn.fail(errReplaced)
+		default:
+			return nil
 		}
 		mp.await()
 	}
+}
+
+// forget begins the link anew; mu is held and no connection attached.
+func (mp *meshPeer) forget() {
+	mp.count.forgotten.Add(1)
+	mp.ep.Disconnect(ErrForgotten)
 }
 
 // detach ends the life of an attached connection whose goroutines are done. It

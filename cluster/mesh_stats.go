@@ -34,7 +34,7 @@ type LinkStats struct {
 	Dials     uint64    // attempts, those that failed included
 	Failures  uint64    // attempts that failed
 	Lost      uint64    // connections that ended, whatever the reason
-	Forgotten uint64    // of those, because the two ends did not remember the same link
+	Forgotten uint64    // times the two ends did not remember the same link and began anew
 	// Bytes of connections, without what TLS adds.
 	BytesIn, BytesOut uint64
 	LastError         string // why the last connection ended or was not made
