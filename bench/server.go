@@ -38,7 +38,7 @@ const (
 // default.
 func rookeryProgram(path string, extra []string) program {
 	return program{name: ours, ports: 3, web: 1, admin: 2, argv: func(a []netip.AddrPort) []string {
-		line := []string{path, "serve", "--tcp", a[0].String(), "--http", a[1].String(), "--admin", a[2].String()}
+		line := []string{path, "serve", "--tcp", a[0].String(), "--http", a[1].String(), "--admin", a[2].String(), "--gossip=", "--peer="}
 		return append(line, extra...)
 	}}
 }

@@ -58,7 +58,7 @@ func aliveUnix(t *testing.T, path string) {
 // A second node on the same port is refused, not given half of the clients.
 func TestTwoNodesDoNotShareAPort(t *testing.T) {
 	first := startNode(t)
-	second := startFailing(t, "serve", "--tcp", first.tcp, "--http", "", "--admin", "")
+	second := startFailing(t, "serve", "--tcp", first.tcp, "--http", "", "--admin", "", "--gossip=", "--peer=")
 	if !strings.Contains(second, "is in use by process") || !strings.Contains(second, "or choose another address with --tcp") {
 		t.Errorf("the second node says: %s", second)
 	}

@@ -98,7 +98,7 @@ func onBoth(t *testing.T, test func(t *testing.T, n *node)) {
 }
 
 func serveArgs(args []string) []string {
-	return append([]string{"serve", "--tcp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)
+	return append([]string{"serve", "--tcp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--gossip=", "--peer="}, args...)
 }
 
 // startCommand is startNode for a command that becomes a node, which announces
