@@ -14,9 +14,8 @@ import (
 // fakeCluster is a few servers that tell each other everything when sync is
 // called. What one of them noted since then is lost with it.
 type fakeCluster struct {
-	beds  []*fakePeer
-	acked bool
-	err   error // of Publish and Notify in acked mode
+	beds []*fakePeer
+	err  error // of Publish and Notify in acked mode
 }
 
 // fakePeer is one of them, and its Replicas.

@@ -2,7 +2,7 @@ package mcp
 
 // Kind returns what Flags say of the session and not of its streams. It is a
 // part of the session's state in other processes.
-func (sess *Session) Kind() uint8 { return sess.Flags & kindFlags }
+func (s *Session) Kind() uint8 { return s.Flags & kindFlags }
 
 // SetKind replaces what Kind returns.
-func (sess *Session) SetKind(kind uint8) { sess.Flags = sess.Flags&^kindFlags | kind&kindFlags }
+func (s *Session) SetKind(kind uint8) { s.Flags = s.Flags&^kindFlags | kind&kindFlags }

@@ -55,4 +55,4 @@ var errHasIt = errors.New("mcp: the session has the event")
 
 // Bound reports whether the session lives and dies with its TCP connection: it
 // has no event log, and copies of it are of no use.
-func (sess *Session) Bound() bool { return sess.Flags&(flagTCP|flagResume) == flagTCP }
+func (s *Session) Bound() bool { return s.Flags&kindFlags == flagTCP }
