@@ -129,17 +129,8 @@ func serveSetLevel(_ context.Context, c *Call) error {
 
 // setLevel stores the least severe level of messages the client wants.
 func (c *Call) setLevel(level Level) error {
-	away := false
-	ok := c.s.o.Sessions.Update(c.session, func(sess *Session) {
-		if away = sess.Home != 0; !away {
-			sess.LogLevel = level
-		}
-	})
-	switch {
-	case !ok:
-		return errUnknownSession
-	case away:
-		return errElsewhere
+	if e := c.s.updateHome(c.session, func(sess *Session) { sess.LogLevel = level }); e != nil {
+		return e
 	}
 	return nil
 }

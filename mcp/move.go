@@ -1,5 +1,7 @@
 package mcp
 
+import "github.com/rookery-server/rookery/codec"
+
 // This file is how a session moves from one process to another. At each time
 // one process is its home; others that know of it have a copy, whose record
 // names the home. Moving turns that field, under the session's delivery lock:
@@ -14,10 +16,6 @@ func (s *Server) Export(ref uint64, f func(sess Session, uris []string)) bool {
 	delivery := s.delivery(ref)
 	delivery.Lock()
 	defer delivery.Unlock()
-	return s.export(ref, f)
-}
-
-func (s *Server) export(ref uint64, f func(sess Session, uris []string)) bool {
 	s.subs.mu.Lock()
 	defer s.subs.mu.Unlock()
 	sess, ok := s.o.Sessions.Load(ref)
@@ -104,7 +102,7 @@ func (s *Server) demote(ref uint64, home, epoch uint32) (was Session, ok bool) {
 	delivery.Lock()
 	defer delivery.Unlock()
 	was, ok = s.o.Sessions.Load(ref)
-	if !ok || was.Epoch > epoch || !s.leave(ref, home, epoch) {
+	if !ok || was.Epoch > epoch || !s.leave(ref, home, epoch, &was) {
 		return was, false
 	}
 	if was.Stream != 0 {
@@ -116,9 +114,11 @@ func (s *Server) demote(ref uint64, home, epoch uint32) (was Session, ok bool) {
 	return was, true
 }
 
-// leave makes the record that of a copy without streams.
-func (s *Server) leave(ref uint64, home, epoch uint32) bool {
+// leave makes the record that of a copy without streams and stores in was what it
+// was before.
+func (s *Server) leave(ref uint64, home, epoch uint32, was *Session) bool {
 	return s.o.Sessions.Update(ref, func(now *Session) {
+		*was = *now
 		now.Home, now.Epoch, now.Stream = home, epoch, 0
 		now.Flags &= kindFlags
 	})
@@ -131,6 +131,24 @@ func (s *Server) sendElsewhere(st StreamID, flags uint8) {
 		_ = s.o.Host.Send(st, appendEnd(appendRetry(nil, chunked, moveRetry), chunked)) // gone already: just as well
 	}
 	s.o.Host.End(st)
+}
+
+// updateHome changes the record of a session at home here. It takes the delivery
+// lock, so that what is exported is older than the change or has it.
+func (s *Server) updateHome(ref uint64, f func(*Session)) *codec.Error {
+	delivery := s.delivery(ref)
+	delivery.Lock()
+	defer delivery.Unlock()
+	e := errUnknownSession
+	s.o.Sessions.Update(ref, func(now *Session) {
+		if now.Home != 0 {
+			e = errElsewhere
+			return
+		}
+		e = nil
+		f(now)
+	})
+	return e
 }
 
 // HandOver makes a copy of a session that rests, as Demote does, and calls f
@@ -153,14 +171,13 @@ func (s *Server) HandOver(ref uint64, home, epoch uint32, f func(sess Session, u
 	case sess.Flags&flagHeld != 0, sess.Stream != 0 && sess.Flags&flagTCP != 0, s.o.Calls.Busy(sessionScope(ref)):
 		return ErrBusy
 	}
-	ok = s.export(ref, func(now Session, uris []string) {
-		sess = now
-		f(now, uris)
-	})
-	if !ok || !s.leave(ref, home, epoch) {
+	s.subs.mu.Lock()
+	defer s.subs.mu.Unlock()
+	if !s.leave(ref, home, epoch, &sess) {
 		return ErrNoStream // ended meanwhile
 	}
 	s.count.demoted.Add(1)
+	f(sess, s.subs.of(&sess))
 	return nil
 }
 

@@ -13,11 +13,7 @@ func (s *Server) notified(ref uint64, name, params []byte) {
 	s.count.notifications.Add(1)
 	switch string(name) {
 	case "notifications/initialized":
-		s.o.Sessions.Update(ref, func(sess *Session) {
-			if sess.Home == 0 {
-				sess.State = StateReady
-			}
-		})
+		_ = s.updateHome(ref, func(sess *Session) { sess.State = StateReady }) // a notification has no answer
 	case "notifications/cancelled":
 		s.o.Calls.Cancel(sessionScope(ref), member(params, "requestId"), ErrCancelled)
 	}
