@@ -116,6 +116,9 @@ func (c *config) check(given func(name string) bool) error {
 	if c.gossip == "" && len(c.join) > 0 {
 		refuse("join needs gossip and peer")
 	}
+	if c.workers != 1 && c.gossip != "" && c.clusterGiven {
+		refuse("workers %v: a node of several processes joins no cluster in this version; leave out the one or the other", c.workers)
+	}
 	if n := countSet(c.clusterCert, c.clusterKeyPEM, c.ca); n != 0 && n != 3 {
 		refuse("cluster-cert, cluster-cert-key and cluster-ca go together")
 	}

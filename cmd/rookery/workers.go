@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 )
 
@@ -89,9 +90,22 @@ func (c *config) resolveWorkers(l limits) (n int, why string) {
 	if !workersSupported {
 		return 1, "worker processes need Linux"
 	}
+	nodes := c.clusterSize()
+	copies := c.replicas
+	if copies == 0 { // all
+		copies = nodes
+	}
 	return chooseWorkers(c.connsMax, circumstances{
-		openFiles: l.openFiles, processors: runtime.GOMAXPROCS(0), nodes: 1, copies: 1,
+		openFiles: l.openFiles, processors: runtime.GOMAXPROCS(0), nodes: nodes, copies: copies,
 	})
+}
+
+// clusterSize returns how many nodes the settings tell of. A name or file that
+// stands for many counts as one: rather a worker too many than one too few.
+func (c *config) clusterSize() int {
+	others := slices.DeleteFunc(slices.Clone(c.join), func(addr string) bool { return addr == c.gossip })
+	slices.Sort(others)
+	return 1 + len(slices.Compact(others))
 }
 
 // perWorker returns the settings that differ for one of n workers: what bounds

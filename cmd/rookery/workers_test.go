@@ -51,6 +51,23 @@ func TestResolveWorkers(t *testing.T) {
 	}
 }
 
+// What the settings tell of the cluster counts.
+func TestClusterSize(t *testing.T) {
+	c := config{gossip: "n1:7701", join: []string{"n1:7701", "n2:7701", "n3:7701", "n2:7701", "n4:7701"}, workers: workersAuto, connsMax: 100_000, replicas: 3}
+	if n := c.clusterSize(); n != 4 {
+		t.Errorf("%d nodes, want 4", n)
+	}
+	if !workersSupported {
+		return
+	}
+	for replicas, want := range map[int]int{1: 2, 3: 3, 0: 6} {
+		c.replicas = replicas
+		if n, why := c.resolveWorkers(limits{openFiles: 20_000}); n != want {
+			t.Errorf("%d copies: %d workers (%s), want %d", replicas, n, why, want)
+		}
+	}
+}
+
 // The bounds of a node are divided; together the workers keep them.
 func TestPerWorker(t *testing.T) {
 	c := config{connsMax: 100_001, sessionsMax: 10, eventBudget: 64 << 20}
