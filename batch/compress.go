@@ -48,9 +48,13 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// A Huffman code over a block of S2 costs a third of what Zstandard does and
-// gains most of what it gains, since what is left of JSON after S2 is digits of
-// ids. Its table has to be paid for, and a stream of it is at most 64 KiB.
+// A Huffman code over a block of S2 brings half of what Zstandard does and costs
+// a third: what S2 leaves of JSON is digits of ids and short copies. Processor
+// time of both ends for a message of 128 bytes, and bytes on the wire of bytes of
+// JSON (BenchmarkLink, frames of 64 KiB, AMD EPYC): S2 0.33 µs and 0.31, with
+// Huffman 0.51 µs and 0.25, Zstandard 0.92 µs and 0.21. Coding literals apart from
+// the rest was tried: 0.75 µs and 0.23. A table has to be paid for, and a stream of
+// the code is at most 64 KiB.
 const (
 	huffmanMin = 1 << 10
 	huffmanMax = scratchMax
