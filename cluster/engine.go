@@ -191,7 +191,7 @@ func (e *Engine) look() {
 	if v == nil {
 		return
 	}
-	e.mesh.SetPeers(v.Peers(nil))
+	e.mesh.SetPeers(v.Targets(nil)) // the dead too: a split ends when somebody dials
 	e.core.SetView(v)
 }
 

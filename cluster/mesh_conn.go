@@ -39,6 +39,8 @@ type meshConn struct {
 
 	buf  []byte // what was read and not used yet: buf[:have]
 	have int
+	// armed is when the deadline of the next read was set. Used by the reader.
+	armed time.Time
 
 	over chan struct{} // closed by fail
 	once sync.Once
@@ -206,15 +208,16 @@ func (c *meshConn) fit(small int) int {
 	return small
 }
 
-// listen reads once and says that the peer was heard. Setting a deadline is not
-// free, so it is set as often as that is said.
+// listen reads once and says that the peer was heard. Neither that nor setting a
+// deadline is free, so both are done every heardEvery at most.
 func (c *meshConn) listen(heard *time.Time) error {
 	for again := false; ; again = true {
 		now := time.Now()
-		if now.Sub(*heard) >= heardEvery || again {
+		if now.Sub(c.armed) >= heardEvery || again {
 			if err := c.raw.SetReadDeadline(now.Add(c.patience(again))); err != nil {
 				return err
 			}
+			c.armed = now
 		}
 		err := c.fill()
 		switch {
