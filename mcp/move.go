@@ -155,9 +155,10 @@ func (s *Server) updateHome(ref uint64, f func(*Session)) *codec.Error {
 // with what moves: the record, with the connection of its open stream, 0 for
 // none, and how that is framed, and its subscriptions. The connection stays open
 // and is nobody's here any more; it is f's to see that it goes along. The locks
-// are those of Export. The error is ErrBusy if calls or questions are in flight,
-// more than one stream is open, or a TCP connection; ErrMoved if the home is not
-// here or epoch is not higher; ErrNoStream if there is no such session.
+// are those of Export. A TCP connection ends instead: its client comes back to
+// where the session is. The error is ErrBusy if calls or questions are in flight
+// or more than one stream is open; ErrMoved if the home is not here or epoch is
+// not higher; ErrNoStream if there is no such session.
 func (s *Server) HandOver(ref uint64, home, epoch uint32, f func(sess Session, uris []string)) error {
 	delivery := s.delivery(ref)
 	delivery.Lock()
@@ -168,7 +169,7 @@ func (s *Server) HandOver(ref uint64, home, epoch uint32, f func(sess Session, u
 		return ErrNoStream
 	case sess.Home != 0 || epoch <= sess.Epoch:
 		return ErrMoved
-	case sess.Flags&flagHeld != 0, sess.Stream != 0 && sess.Flags&flagTCP != 0, s.o.Calls.Busy(sessionScope(ref)):
+	case sess.Flags&flagHeld != 0, s.o.Calls.Busy(sessionScope(ref)):
 		return ErrBusy
 	}
 	s.subs.mu.Lock()
@@ -177,6 +178,10 @@ func (s *Server) HandOver(ref uint64, home, epoch uint32, f func(sess Session, u
 		return ErrNoStream // ended meanwhile
 	}
 	s.count.demoted.Add(1)
+	if sess.Stream != 0 && sess.Flags&flagTCP != 0 {
+		s.sendElsewhere(sess.Stream, sess.Flags)
+		sess.Stream = 0
+	}
 	f(sess, s.subs.of(&sess))
 	return nil
 }

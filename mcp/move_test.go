@@ -94,8 +94,13 @@ func TestMovesAreRefused(t *testing.T) {
 		t.Error(err)
 	}
 	a.rpc(901, resumable)
-	if err := a.HandOver(a.sessions.last, 2, 1, none); !errors.Is(err, ErrBusy) {
-		t.Error(err)
+	err := a.HandOver(a.sessions.last, 2, 1, func(sess Session, _ []string) {
+		if sess.Stream != 0 {
+			t.Error("a TCP connection goes along")
+		}
+	})
+	if err != nil || !a.host.ended[901] {
+		t.Errorf("%v, ended: %v", err, a.host.ended[901])
 	}
 	f := a.calls.Begin(context.Background(), sessionScope(a.ref["quiet"]), []byte("1"))
 	if err := a.HandOver(a.ref["quiet"], 2, 1, none); !errors.Is(err, ErrBusy) {
