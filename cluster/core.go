@@ -155,14 +155,21 @@ func (c *Core) Open(p Peer) *Link {
 	c.mu.Lock()
 	l := c.linkTo(p)
 	c.mu.Unlock()
+	c.beginAnew(l)
+	return l
+}
+
+// beginAnew resets a link that was used before. Streams and requests that went
+// over it end.
+func (c *Core) beginAnew(l *Link) {
 	if l.reset() {
+		c.count.forgotten.Add(1)
 		c.later(func() {
 			c.o.Store.PeerGone(l.num)
 			c.routes.viewChanged(c, []*Link{l}, c.o.Now())
 			c.greet(l)
 		})
 	}
-	return l
 }
 
 // linkFor returns the link to a peer.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -140,7 +141,11 @@ func (l *Link) Connect(r batch.Resume) error {
 }
 
 // Disconnect implements Endpoint.
-func (l *Link) Disconnect(error) {
+func (l *Link) Disconnect(err error) {
+	if errors.Is(err, ErrForgotten) {
+		l.core.beginAnew(l)
+		return
+	}
 	l.rx.Lock()
 	defer l.rx.Unlock()
 	l.mu.Lock()

@@ -11,7 +11,7 @@ import (
 const quietFor = time.Minute
 
 // remedyIdentity stands in the log of both ends.
-const remedyIdentity = "all nodes need the same key (--cluster-key-file), or certificates of the same authority; " +
+const remedyIdentity = "all nodes need the same key (--cluster-key), or certificates of the same authority; " +
 	"look also for a foreign program on the peer port"
 
 // quiet keeps a log readable when the same thing goes wrong ten times a second.
