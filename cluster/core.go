@@ -20,7 +20,8 @@ type CoreOptions struct {
 	// ReplicasDefault, less than 0 all.
 	Replicas int
 	// Acked makes publications return only when every live copy of what they
-	// put into logs, and at least one, has it. Otherwise copies follow.
+	// put into logs, and at least one, has it. Otherwise copies follow. A node
+	// that knows of no other, dead or alive, has nobody to wait for.
 	Acked bool
 	// AckTimeout is how long that may take, also while copies are made anew
 	// after a loss; 0 means AckTimeoutDefault.

@@ -23,6 +23,7 @@ type plan struct {
 	targets []*Link
 	width   int
 	others  bool // other nodes are alive
+	alone   bool // there is no other node, nor one that may come back
 	lost    bool // a node is dead that may come back with sessions nobody else has
 }
 
@@ -39,7 +40,7 @@ type planWorker struct {
 }
 
 func newPlan(c *Core, v *View) *plan {
-	p := &plan{view: v}
+	p := &plan{view: v, alone: true}
 	if v == nil {
 		p.nodes = []*planNode{{name: c.o.Self.Node, self: true, workers: []planWorker{{}}}}
 	} else {
@@ -77,6 +78,7 @@ func (p *plan) read(c *Core, v *View) {
 		n := &v.Nodes[i]
 		self := n.Name == c.o.Self.Node
 		p.others = p.others || !self && n.State.Serves()
+		p.alone = p.alone && (self || n.State == Left)
 		p.lost = p.lost || n.State == Dead || n.State == Suspect
 		if !n.Accepts() || len(p.nodes) == maxNodes {
 			continue

@@ -248,7 +248,7 @@ func (s *spreading) settle(c *Core, now time.Duration) {
 		switch {
 		case p.hash != w.view || c.taking.on.Load():
 			w.report(statusRetry, w.delivered)
-		case !p.others || !c.fill.covered(c) || !w.held():
+		case !p.alone && (!p.others || !c.fill.covered(c) || !w.held()):
 			return
 		default:
 			c.count.ackSeconds(now - w.at)
