@@ -131,6 +131,7 @@ func (c *Core) settleIn(l *Link, ref uint64, id ID, epoch uint32, num uint64, fr
 	}
 	c.count.arrived.Add(1)
 	c.Opened(ref)
+	c.announce(&Session{ID: id, Epoch: epoch}, l)
 	c.spread.replay(c, ref, seen)
 	c.arrived(id, ref, nil)
 }

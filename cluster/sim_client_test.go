@@ -20,6 +20,8 @@ type client struct {
 
 	stream, seq uint32 // last event id; stream 0: none
 	got         map[string]int
+	by          map[string]string // from whom
+	as          map[string]uint32 // as which number
 	order       []string
 	topics      map[string]bool // confirmed
 	settled     map[string]bool // subscribed before there were faults
@@ -44,7 +46,7 @@ type clientConn struct {
 }
 
 func (w *world) addClient() *client {
-	c := &client{w: w, n: len(w.clients), got: map[string]int{}, topics: map[string]bool{}, settled: map[string]bool{}}
+	c := &client{w: w, n: len(w.clients), got: map[string]int{}, by: map[string]string{}, as: map[string]uint32{}, topics: map[string]bool{}, settled: map[string]bool{}}
 	w.clients = append(w.clients, c)
 	c.begin()
 	return c
@@ -222,7 +224,7 @@ func (c *client) hear(x *clientConn, line string) {
 		c.stream, c.seq = atou(words[1]), atou(words[2])
 		c.tries = 0
 	case "event":
-		c.event(atou(words[1]), atou(words[2]), words[3])
+		c.event(atou(words[1]), atou(words[2]), words[3], words[4])
 	case "goodbye":
 	case "refused":
 		if words[1] == "1" {
@@ -251,7 +253,7 @@ func (c *client) unknown() {
 	c.deleted = true
 }
 
-func (c *client) event(stream, seq uint32, what string) {
+func (c *client) event(stream, seq uint32, what, by string) {
 	c.w.note("client %d has %d-%x %s", c.n, stream, seq, what)
 	if stream != c.stream || seq <= c.seq {
 		c.w.fail("client %d: event %d-%x %s behind %d-%x", c.n, stream, seq, what, c.stream, c.seq)
@@ -262,7 +264,12 @@ func (c *client) event(stream, seq uint32, what string) {
 	c.w.happened(uint64(seq))
 	if c.got[what] > 1 {
 		c.w.note("client %d: %s comes a second time", c.n, what)
+		if (c.w.isDead(c.by[what]) || c.as[what]>>epochBits < seq>>epochBits) && !*simStrict {
+			c.got[what]-- // see simStrict
+			c.w.doubled++
+		}
 	}
+	c.by[what], c.as[what] = by, seq
 }
 
 // hangUp ends the stream's connection from the client's side.

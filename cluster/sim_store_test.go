@@ -258,7 +258,7 @@ func (st *simStore) Promote(ref uint64, epoch uint32, unclean bool) bool {
 	s.Home, s.Epoch = 0, epoch
 	if unclean {
 		s.stream, s.opened = simStream{}, false
-		next := (uint64(s.log.Last) + 1<<16) | (1<<22 - 1)
+		next := (uint64(s.log.Last) + 1<<16) | (1<<epochBits - 1)
 		if next >= math.MaxUint32 {
 			st.p.w.fail("no epoch left")
 		}
@@ -295,6 +295,10 @@ func (st *simStore) Attach(ref uint64, conn uint64, _ uint8) bool {
 	return true
 }
 
+// Merge gives an event that another home has drawn a number for, before this
+// one took over, that number if its client has not been here since: the client
+// says with which it comes. If it has, the event has to have a new number to
+// reach it, unless the client had it there.
 func (st *simStore) Merge(ref uint64, events []Event) {
 	for i := range events {
 		e := &events[i]
@@ -302,9 +306,49 @@ func (st *simStore) Merge(ref uint64, events []Event) {
 		if s == nil || s.Home != 0 {
 			return
 		}
-		st.p.w.note("%s merges %x %d %s", st.p.id, s.ID[:2], e.Seq, e.Msg)
+		if s.log.has(e.Origin) {
+			continue
+		}
+		after, came := s.log.came()
+		st.p.w.note("%s merges %x %d-%x %s, client came %v with %x", st.p.id, s.ID[:2], e.Stream, e.Seq, e.Msg, came, after)
+		if _, mark := isCame(e); mark || e.Seq>>epochBits < s.log.Last>>epochBits && (!came || e.Seq <= after) {
+			s.log.appendAt(e)
+			st.p.core.Noted(s.ref, e.Stream, e.Seq, e.Origin, e.Msg)
+			continue
+		}
 		_ = st.send(s, string(e.Msg), e.Origin, true)
 	}
+}
+
+// epochBits is where in a number the takeovers are counted.
+const epochBits = 22
+
+// A client that comes to a home which has taken over without the former one's
+// help leaves a mark in the log: an event of no stream, with the number it came
+// with. So all copies know it.
+func (st *simStore) mark(s *simSession, seq uint32) {
+	if _, came := s.log.came(); came || seq>>epochBits == s.log.Last>>epochBits {
+		return
+	}
+	s.log.Last++
+	e := Event{Seq: s.log.Last, Origin: Origin{st.p.id.Incarnation, uint64(s.log.Last) | uint64(s.ref)<<32 | 1<<62}, Msg: []byte("came " + utoa(seq))}
+	s.log.Events = append(s.log.Events, e)
+	st.p.core.Noted(s.ref, 0, e.Seq, e.Origin, e.Msg)
+}
+
+func isCame(e *Event) (after uint32, ok bool) {
+	text, ok := strings.CutPrefix(string(e.Msg), "came ")
+	return atou(text), ok && e.Stream == 0
+}
+
+// came returns with which number the client came since the latest takeover.
+func (l *Log) came() (after uint32, ok bool) {
+	for i := range l.Events {
+		if n, is := isCame(&l.Events[i]); is && l.Events[i].Seq>>epochBits == l.Last>>epochBits {
+			after, ok = n, true
+		}
+	}
+	return after, ok
 }
 
 // errHasIt is what send says of a session that has the event.
@@ -316,7 +360,7 @@ func (st *simStore) send(s *simSession, msg string, o Origin, again bool) error 
 	switch {
 	case again && s.log.has(o):
 		return errHasIt
-	case s.gets() == 0 && s.log.Last>>22 == 0:
+	case s.gets() == 0 && s.log.Last>>epochBits == 0:
 		return errNoStream
 	}
 	s.log.Last++
@@ -324,13 +368,13 @@ func (st *simStore) send(s *simSession, msg string, o Origin, again bool) error 
 	s.log.Events = append(s.log.Events, e)
 	st.p.core.Noted(s.ref, e.Stream, e.Seq, o, e.Msg)
 	if s.stream.conn != 0 {
-		st.out(s.stream, 0, eventText(&e))
+		st.out(s.stream, 0, st.eventText(&e))
 	}
 	return nil
 }
 
-func eventText(e *Event) string {
-	return "event " + utoa(e.Stream) + " " + utoa(e.Seq) + " " + string(e.Msg) + "\n"
+func (st *simStore) eventText(e *Event) string {
+	return "event " + utoa(e.Stream) + " " + utoa(e.Seq) + " " + string(e.Msg) + " " + utoa(st.p.id.Incarnation) + "\n"
 }
 
 func utoa[T uint32 | uint64](n T) string { return strconv.FormatUint(uint64(n), 10) }
@@ -493,18 +537,24 @@ func (st *simStore) get(to simStream, s *simSession, stream, after string) {
 	if stream == "-" {
 		s.State = s.State&^math.MaxUint32 | uint64(s.gets()+1)
 		st.p.core.Changed(s.ref)
+		st.mark(s, 0)
 		s.stream, s.opened = to, true
 		st.hold(to, s, "open "+utoa(s.gets())+" "+utoa(s.log.Last)+"\n")
 		return
 	}
 	n, seq := atou(stream), atou(after)
+	if seq>>epochBits > s.log.Last>>epochBits {
+		// It had a newer home, on the other side of a split.
+		st.out(to, ReplyLast, "refused "+utoa(uint32(RefusedUnavailable))+"\n")
+		return
+	}
 	if n > s.gets() {
-		if s.log.Last>>22 == 0 {
+		if s.log.Last>>epochBits == 0 {
 			st.p.w.fail("%s: a client knows stream %d of %x, which was never opened", st.p.id, n, s.ID[:2])
 		}
 		if !s.opened {
 			for i := range s.log.Events {
-				if e := &s.log.Events[i]; e.Stream == s.gets() && e.Seq > seq|(1<<22-1) {
+				if e := &s.log.Events[i]; e.Stream == s.gets() && e.Seq > seq|(1<<epochBits-1) {
 					e.Stream = n
 				}
 			}
@@ -515,10 +565,11 @@ func (st *simStore) get(to simStream, s *simSession, stream, after string) {
 	if seq > s.log.Last {
 		st.p.w.fail("%s: a client had event %x of %x, the latest is %x", st.p.id, seq, s.ID[:2], s.log.Last)
 	}
+	st.mark(s, seq)
 	text := "open " + stream + " " + after + "\n"
 	for i := range s.log.Events {
 		if e := &s.log.Events[i]; e.Stream == n && e.Seq > seq {
-			text += eventText(e)
+			text += st.eventText(e)
 		}
 	}
 	s.stream, s.opened = to, true

@@ -31,6 +31,7 @@ type world struct {
 	clients []*client
 	pubs    []*simPub
 	quiet   bool // no faults, no new work
+	doubled int  // events that clients had twice because of simStrict
 }
 
 // simConfig is what a seed decides once.
@@ -365,4 +366,8 @@ func (w *world) procOf(id PeerID) *proc {
 		}
 	}
 	return nil
+}
+
+func (w *world) isDead(incarnation string) bool {
+	return slices.ContainsFunc(w.procs, func(p *proc) bool { return p.dead && utoa(p.id.Incarnation) == incarnation })
 }

@@ -91,6 +91,8 @@ const mergeEvents = 64
 
 // stale: a session that we thought to be home of is home elsewhere. Its events
 // go there and it becomes a copy, which its home fills or which is collected.
+// A copy of another home becomes one of that home, so that nobody takes it over
+// when the former one is lost.
 func (in *inbound) stale(r *reader, _ batch.Lane) error {
 	id := r.id()
 	var epoch uint32
@@ -109,7 +111,11 @@ func (in *inbound) stale(r *reader, _ batch.Lane) error {
 		return nil
 	}
 	cur, ok := c.o.Store.Load(ref)
-	if !ok || cur.Home != 0 || !c.newer(home, epoch, &cur) {
+	if !ok || cur.home() == home.num || !c.newer(home, epoch, &cur) {
+		return nil
+	}
+	if cur.Home != 0 {
+		c.relabel(ref, home, epoch)
 		return nil
 	}
 	c.count.fenced.Add(1)
@@ -120,6 +126,45 @@ func (in *inbound) stale(r *reader, _ batch.Lane) error {
 		c.merge(home, id, extra)
 	}
 	return nil
+}
+
+// relabel makes a copy one of another home, as it is.
+func (c *Core) relabel(ref uint64, home *Link, epoch uint32) {
+	var copied Snapshot
+	if c.o.Store.Export(ref, func(full *Snapshot) { copied = full.clone() }) {
+		copied.Home, copied.Epoch = home.num|copied.Home&homePointer, epoch
+		c.o.Store.Replace(ref, &copied)
+	}
+}
+
+// clone returns a snapshot that is valid for longer.
+func (s *Snapshot) clone() Snapshot {
+	copied := *s
+	copied.Topics = slices.Clone(s.Topics)
+	copied.Log.Events = slices.Clone(s.Log.Events)
+	for i := range copied.Log.Events {
+		e := &copied.Log.Events[i]
+		e.Msg = slices.Clone(e.Msg)
+	}
+	return copied
+}
+
+// announce tells those who may have copies from a former home, and get none from
+// us, that we are home of a session now.
+func (c *Core) announce(s *Session, former *Link) {
+	p := c.plan.Load()
+	part := partitionOf(s.ID)
+	targets := p.of(part)
+	left := p.width // the former home had one copy less, but others alive perhaps
+	for _, n := range p.order(part) {
+		l := p.nodes[n].worker(part)
+		if left--; left < 0 {
+			return
+		}
+		if l != nil && l != former && !slices.Contains(targets, l) {
+			c.stale(l, s)
+		}
+	}
 }
 
 func (in *inbound) merge(r *reader, lane batch.Lane) error {
@@ -158,6 +203,13 @@ func (t *takeover) begin(died bool) {
 	if died || t.on.Load() {
 		t.on.Store(true)
 		t.at, t.orphans = 0, nil
+	}
+}
+
+// again has Step begin a pass if none runs.
+func (t *takeover) again() {
+	if !t.on.Load() {
+		t.begin(true)
 	}
 }
 
@@ -204,6 +256,16 @@ func (t *takeover) see(c *Core, p *plan, ref uint64, s *Session) {
 	}
 }
 
+// takeoverEpoch returns the epoch of who takes over from a home of that epoch
+// without its help. It is higher than any number of moves makes it that the lost
+// home and those on its side of a split may see meanwhile: the numbers of events
+// begin a new range with each takeover, and who has the highest must win.
+func takeoverEpoch(epoch uint32) uint32 { return (epoch | 1<<movesBits - 1) + 1 }
+
+// movesBits is how many bits of an epoch count the moves since the last
+// takeover; more of them count as a takeover.
+const movesBits = 16
+
 // take makes this peer the home of a copy whose home is lost. Step runs it.
 func (c *Core) take(ref uint64, id ID) {
 	defer c.locked(id).Unlock()
@@ -211,7 +273,7 @@ func (c *Core) take(ref uint64, id ID) {
 	if !ok || s.Home == 0 || s.isPointer() || c.link(s.Home).alive.Load() {
 		return
 	}
-	if !c.o.Store.Promote(ref, s.Epoch+1, true) {
+	if !c.o.Store.Promote(ref, takeoverEpoch(s.Epoch), true) {
 		return
 	}
 	c.count.takeovers.Add(1)
@@ -264,6 +326,8 @@ func (in *inbound) orphan(r *reader, _ batch.Lane) error {
 		s, there := c.o.Store.Load(ref)
 		switch {
 		case r.bad:
+		case ok && there && s.Home == 0:
+			c.stale(in.l, &s)
 		case ok && there && !s.isPointer():
 			c.later(func() { c.take(ref, id) }) // not if its home is alive, or this is it
 		case mode == orphanTake:

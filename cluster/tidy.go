@@ -152,7 +152,13 @@ func (t *tidying) collect(c *Core) {
 	was := t.leftovers
 	t.leftovers = map[uint64]int{}
 	c.o.Store.Range(0, func(ref uint64, s Session) bool {
-		if s.Home == 0 || kept[ref] || !c.link(s.home()).alive.Load() {
+		switch {
+		case s.Home == 0:
+			return true
+		case !c.link(s.home()).alive.Load():
+			c.taking.again() // nobody has taken it over, or nobody has told us
+			return true
+		case kept[ref]:
 			return true
 		}
 		if was[ref]+1 >= leftoverRounds {
