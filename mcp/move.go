@@ -102,7 +102,7 @@ func (s *Server) demote(ref uint64, home, epoch uint32) (was Session, ok bool) {
 	delivery.Lock()
 	defer delivery.Unlock()
 	was, ok = s.o.Sessions.Load(ref)
-	if !ok || was.Epoch > epoch || !s.leave(ref, home, epoch, &was) {
+	if !ok || was.Epoch > epoch || !s.leave(ref, home, epoch) {
 		return was, false
 	}
 	if was.Stream != 0 {
@@ -114,11 +114,9 @@ func (s *Server) demote(ref uint64, home, epoch uint32) (was Session, ok bool) {
 	return was, true
 }
 
-// leave makes the record that of a copy without streams and stores in was what it
-// was before.
-func (s *Server) leave(ref uint64, home, epoch uint32, was *Session) bool {
+// leave makes the record that of a copy without streams.
+func (s *Server) leave(ref uint64, home, epoch uint32) bool {
 	return s.o.Sessions.Update(ref, func(now *Session) {
-		*was = *now
 		now.Home, now.Epoch, now.Stream = home, epoch, 0
 		now.Flags &= kindFlags
 	})
@@ -174,15 +172,18 @@ func (s *Server) HandOver(ref uint64, home, epoch uint32, f func(sess Session, u
 	}
 	s.subs.mu.Lock()
 	defer s.subs.mu.Unlock()
-	if !s.leave(ref, home, epoch, &sess) {
+	if sess, ok = s.o.Sessions.Load(ref); !ok {
 		return ErrNoStream // ended meanwhile
 	}
-	s.count.demoted.Add(1)
 	if sess.Stream != 0 && sess.Flags&flagTCP != 0 {
 		s.sendElsewhere(sess.Stream, sess.Flags)
 		sess.Stream = 0
 	}
 	f(sess, s.subs.of(&sess))
+	if !s.leave(ref, home, epoch) {
+		return ErrNoStream // likewise
+	}
+	s.count.demoted.Add(1)
 	return nil
 }
 
