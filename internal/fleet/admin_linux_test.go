@@ -89,6 +89,7 @@ func TestAdminOfSilentWorkers(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	until(t, "it is stopped", func() bool { return state(pid) == "T" })
 	_, body := fetch(t, a, "/metrics")
 	expect(t, "stopped", values(t, []byte(body)), map[string]string{"g": "2", `rookery_worker_processes{state="ready"}`: "2"})
 	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {

@@ -69,7 +69,7 @@ func workerMain() int {
 		}
 	}, slog.Default())
 	close(started)
-	_ = w.Control().Send(kindHello, fmt.Appendf(nil, "%d %d %x %x", w.Number, w.Workers, w.Incarnation, w.Secret()))
+	_ = w.Control().Send(kindHello, fmt.Appendf(nil, "%d %d %x %x %s", w.Number, w.Workers, w.Incarnation, w.Secret(), w.Dir))
 	if err := w.Ready(); err != nil {
 		return 5
 	}
@@ -133,6 +133,7 @@ func supervisorMain() int {
 	for _, p := range s.Processes() {
 		fmt.Println(p.PID)
 	}
+	fmt.Println(s.Dir())
 	select {}
 }
 
@@ -179,13 +180,16 @@ func until(t *testing.T, what string, ok func() bool) {
 
 // alive reports whether a process runs; one that waits for its parent to ask
 // for its end does not.
-func alive(pid int) bool {
+func alive(pid int) bool { return !strings.Contains("ZX", state(pid)) }
+
+// state returns the letter of proc_pid_stat(5); none for a process that is gone.
+func state(pid int) string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return false
+		return ""
 	}
 	_, rest, _ := strings.Cut(string(text), ") ")
-	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
+	return rest[:1]
 }
 
 // frames collects what workers send.

@@ -45,6 +45,35 @@ func pass(conn *net.UnixConn, tag byte, c syscall.Conn) error {
 	return failed
 }
 
+// Pass passes a connection to a worker, which gets it from Worker.Conns(tag).
+// c remains the caller's to close. It waits at most a second.
+func (s *Supervisor) Pass(worker int, tag byte, c syscall.Conn) error {
+	p := s.find(worker)
+	if p == nil {
+		return ErrClosed
+	}
+	if err := pass(p.passing, tag, c); err != nil {
+		return fmt.Errorf("fleet: pass a connection to worker %d: %w", worker, err)
+	}
+	return nil
+}
+
+// PassPeers serves the node's peer listener until it is closed: each connection
+// goes to the worker that its preamble names, with TagPeer, or is closed when
+// that one does not run. It returns when all its goroutines have ended.
+func (s *Supervisor) PassPeers(l net.Listener) {
+	Deal(l, func(worker uint16, c net.Conn) {
+		defer c.Close()
+		err := net.ErrClosed
+		if sc, ok := c.(syscall.Conn); ok {
+			err = s.Pass(int(worker), TagPeer, sc)
+		}
+		if err != nil {
+			s.log.Warn("connection of a peer refused", "from", c.RemoteAddr().String(), "worker", worker, "error", err)
+		}
+	}, s.log)
+}
+
 // takePassed waits for the next passed connection.
 func takePassed(conn *net.UnixConn) (tag byte, c net.Conn, err error) {
 	buf, oob := make([]byte, 1), make([]byte, unix.CmsgSpace(4))

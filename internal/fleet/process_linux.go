@@ -86,7 +86,7 @@ func (s *Supervisor) command(p *process, ends []*os.File) *exec.Cmd {
 	}
 	cmd := &exec.Cmd{
 		Path: "/proc/self/exe", Args: s.o.Args, ExtraFiles: files, Stderr: os.Stderr,
-		Env: append(s.o.Env[:len(s.o.Env):len(s.o.Env)], id.String()),
+		Env: append(s.o.Env[:len(s.o.Env):len(s.o.Env)], id.String(), envDir+"="+s.dir.path),
 	}
 	if s.o.Processors > 0 {
 		cmd.Env = append(cmd.Env, "GOMAXPROCS="+strconv.Itoa(s.o.Processors))

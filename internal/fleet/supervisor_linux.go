@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -60,6 +59,7 @@ type Supervisor struct {
 	log      *slog.Logger
 	page     *Page
 	pageFile *os.File
+	dir      *lockedDir // see Dir
 
 	workers  sync.WaitGroup // one goroutine per worker
 	stopping chan struct{}  // closed when no process is to be started any more
@@ -90,8 +90,13 @@ func Start(o Options) (*Supervisor, error) {
 	if err != nil {
 		return nil, err
 	}
+	dir, err := makeDir()
+	if err != nil {
+		_ = file.Close()
+		return nil, err
+	}
 	s := &Supervisor{
-		o: o, log: o.Logger, page: page, pageFile: file, procs: make([]*process, o.Workers),
+		o: o, dir: dir, log: o.Logger, page: page, pageFile: file, procs: make([]*process, o.Workers),
 		stopping: make(chan struct{}), ready: make(chan struct{}), failed: make(chan error, 1),
 	}
 	for i := range o.Workers {
@@ -304,35 +309,6 @@ func (s *Supervisor) Send(worker int, kind byte, payload []byte) error {
 	return p.control.Send(kind, payload)
 }
 
-// Pass passes a connection to a worker, which gets it from Worker.Conns(tag).
-// c remains the caller's to close. It waits at most a second.
-func (s *Supervisor) Pass(worker int, tag byte, c syscall.Conn) error {
-	p := s.find(worker)
-	if p == nil {
-		return ErrClosed
-	}
-	if err := pass(p.passing, tag, c); err != nil {
-		return fmt.Errorf("fleet: pass a connection to worker %d: %w", worker, err)
-	}
-	return nil
-}
-
-// PassPeers serves the node's peer listener until it is closed: each connection
-// goes to the worker that its preamble names, with TagPeer, or is closed when
-// that one does not run. It returns when all its goroutines have ended.
-func (s *Supervisor) PassPeers(l net.Listener) {
-	Deal(l, func(worker uint16, c net.Conn) {
-		defer c.Close()
-		err := net.ErrClosed
-		if sc, ok := c.(syscall.Conn); ok {
-			err = s.Pass(int(worker), TagPeer, sc)
-		}
-		if err != nil {
-			s.log.Warn("connection of a peer refused", "from", c.RemoteAddr().String(), "worker", worker, "error", err)
-		}
-	}, s.log)
-}
-
 // Drain ends the node: the inherited sockets are closed, so that the kernel
 // refuses connections as soon as the workers have stopped accepting, and the
 // workers are told to finish. It returns when all have ended, with the errors of
@@ -387,12 +363,17 @@ func (s *Supervisor) end(kill bool) {
 	}
 }
 
-// free gives the page back; no worker goroutine is left.
+// Dir returns a directory that only this user can enter, for unix sockets
+// between the processes of the node. It is removed when the node has ended.
+func (s *Supervisor) Dir() string { return s.dir.path }
+
+// free gives page and directory back; no worker goroutine is left.
 func (s *Supervisor) free() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.pageFile != nil {
 		_ = s.pageFile.Close()
 		s.pageFile = nil
+		s.dir.remove()
 	}
 }

@@ -23,7 +23,7 @@ func TestLife(t *testing.T) {
 	s := startReady(t, o)
 	until(t, "three workers introduce themselves", func() bool { return len(got.of(kindHello)) == 3 })
 	for _, f := range got.of(kindHello) {
-		if want := fmt.Sprintf("%d 3 %x %x", f.from.Worker, f.from.Incarnation, s.page.secret()); f.payload != want {
+		if want := fmt.Sprintf("%d 3 %x %x %s", f.from.Worker, f.from.Incarnation, s.page.secret(), s.Dir()); f.payload != want {
 			t.Errorf("worker %d says %q, want %q", f.from.Worker, f.payload, want)
 		}
 	}
@@ -47,6 +47,9 @@ func TestLife(t *testing.T) {
 	}
 	if left := s.Processes(); len(left) != 0 {
 		t.Errorf("%v are left", left)
+	}
+	if _, err := os.Stat(s.Dir()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory for sockets is left: %v", err)
 	}
 	if err := s.Send(0, kindEcho, nil); !errors.Is(err, ErrClosed) {
 		t.Errorf("frame after the end: %v", err)
@@ -197,7 +200,8 @@ func TestLifeline(t *testing.T) {
 		t.Fatal(err)
 	}
 	var pids []int
-	for lines := bufio.NewScanner(out); len(pids) < 3 && lines.Scan(); {
+	lines := bufio.NewScanner(out)
+	for len(pids) < 3 && lines.Scan() {
 		pid, err := strconv.Atoi(lines.Text())
 		if err != nil {
 			t.Fatal(err)
@@ -206,6 +210,11 @@ func TestLifeline(t *testing.T) {
 	}
 	if len(pids) != 3 {
 		t.Fatalf("workers %v", pids)
+	}
+	lines.Scan()
+	dir := lines.Text()
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("directory for sockets: %v, %v", info, err)
 	}
 	if err := syscall.Kill(pids[1], syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -217,6 +226,13 @@ func TestLifeline(t *testing.T) {
 	_ = cmd.Wait() // it was killed
 	until(t, "all workers end", func() bool { return !alive(pids[0]) && !alive(pids[1]) && !alive(pids[2]) })
 	t.Logf("all workers ended %v after the supervisor was killed", time.Since(began))
+	next := startReady(t, testOptions(1, "")) // removes what the other one left
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory for sockets is left: %v", err)
+	}
+	if _, err := os.Stat(next.Dir()); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestPassConnections: the supervisor passes connections to the worker that

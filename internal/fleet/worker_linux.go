@@ -16,6 +16,9 @@ import (
 // envWorker tells a process that it is a worker, and which.
 const envWorker = "FLEET_WORKER"
 
+// envDir tells a worker where sockets between processes may be.
+const envDir = "FLEET_DIR"
+
 // The descriptors of a worker; the files of Options.Files follow.
 const (
 	fdLifeline = 3 + iota
@@ -31,6 +34,7 @@ type Worker struct {
 	Number      int    // from 0
 	Workers     int    // of the node
 	Incarnation uint64 // of this process
+	Dir         string // as Supervisor.Dir
 	// Files are the supervisor's Options.Files, until CloseFiles.
 	Files map[string]*os.File
 
@@ -99,6 +103,11 @@ func Join(environ []string) (*Worker, error) {
 	w := &Worker{
 		Number: id.number, Workers: id.workers, Incarnation: id.incarnation,
 		drain: make(chan struct{}), inboxes: map[byte]*inbox{}, Files: map[string]*os.File{},
+	}
+	for _, kv := range environ {
+		if dir, ok := strings.CutPrefix(kv, envDir+"="); ok {
+			w.Dir = dir
+		}
 	}
 	if err := tie(); err != nil {
 		return nil, err
