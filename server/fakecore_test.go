@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rookery-server/rookery/cluster"
@@ -25,6 +26,8 @@ type fakeCore struct {
 	num   uint32
 	store cluster.Store
 	inbox chan func() // what others send it, one after another
+
+	published atomic.Uint64
 
 	mu      sync.Mutex
 	told    []string // hooks that were called
@@ -277,8 +280,9 @@ func (c *fakeCore) Publish(_ context.Context, payload []byte, key string) (int, 
 		return c.publish(payload, key)
 	}
 	total := 0
-	for i, other := range c.net.cores {
-		w, err := other.store.Spread(payload, cluster.Origin{Peer: uint64(c.num), Seq: uint64(i + 1)}, key != "")
+	origin := cluster.Origin{Peer: uint64(c.num), Seq: c.published.Add(1)}
+	for _, other := range c.net.cores {
+		w, err := other.store.Spread(payload, origin, key != "")
 		if err != nil {
 			return total, err
 		}

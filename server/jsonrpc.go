@@ -139,7 +139,7 @@ func (p *lines) message(t *loop.Turn, line []byte, env *codec.Envelope) loop.Ver
 			t.Out = appendErrorLine(t.Out, env.ID.Of(line), errNoMethod)
 		}
 		return loop.Next
-	case inline && (!t.Busy || urgentMCP(name)):
+	case inline && (!t.Busy || urgentMCP(name)) && !p.s.mcp.Fetches(name, env.Params.Of(line)):
 		t.Out = p.serveMCP(t.Conn, nil, t.Out, line, env)
 		return loop.Next
 	}
@@ -248,8 +248,10 @@ func (p *lines) serveMCP(c loop.Conn, w *worker, out, msg []byte, env *codec.Env
 		x.Worker, took = w, p.s.metrics.mcpWorker
 	}
 	p.s.timeMCP(took, func() { p.s.mcp.ServeRPC(x) })
-	if x.Session != word {
-		c.SetWord(x.Session) // on the loop, so Closed comes later: see changesWord
+	if x.Session != word && !c.SetWord(x.Session) {
+		// On the loop Closed comes later: see changesWord. A worker may have
+		// fetched a session for a connection that has closed meanwhile.
+		p.s.mcp.ConnClosed(x.Stream, x.Session)
 	}
 	out = x.Out
 	*x = mcp.RPC{}
