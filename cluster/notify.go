@@ -18,7 +18,6 @@ type note struct {
 	id       ID
 	origin   Origin
 	payload  []byte
-	again    bool
 	deadline time.Duration
 	nextTry  time.Duration // 0: not now
 	unknown  bool          // the last who was asked did not know the session
@@ -62,7 +61,7 @@ func (c *Core) startNotify(id ID, payload []byte, key string) (*note, error) {
 	// their own.
 	number := c.pubs.noted | 1<<63
 	n := &note{
-		number: number, id: id, origin: c.originOf(number, key), payload: payload, again: key != "",
+		number: number, id: id, origin: c.originOf(number, key), payload: payload,
 		deadline: c.o.Now() + c.o.AckTimeout, done: make(chan struct{}),
 	}
 	c.pubs.notes[number] = n
@@ -73,7 +72,7 @@ func (c *Core) startNotify(id ID, payload []byte, key string) (*note, error) {
 
 // sendNote has a notification delivered here or sends it towards the home.
 func (c *Core) sendNote(n *note) {
-	in := notifying{inc: c.o.Self.Incarnation, number: n.number, again: n.again, hops: hopsMax, origin: n.origin, id: n.id, payload: n.payload}
+	in := notifying{inc: c.o.Self.Incarnation, number: n.number, hops: hopsMax, origin: n.origin, id: n.id, payload: n.payload}
 	c.notify(in)
 }
 
@@ -81,7 +80,6 @@ func (c *Core) sendNote(n *note) {
 type notifying struct {
 	inc     uint64 // who asks
 	number  uint64
-	again   bool
 	hops    uint8
 	origin  Origin
 	id      ID
@@ -98,8 +96,7 @@ func (c *Core) notify(in notifying) {
 	case f.to == nil || in.hops == 0:
 		c.noted(in.inc, in.number, noteUnknown)
 	default:
-		b := append([]byte{kindNotify}, flagsOf(in.again, c.o.Acked))
-		b = le.AppendUint64(b, in.inc)
+		b := le.AppendUint64([]byte{kindNotify}, in.inc)
 		b = binary.AppendUvarint(b, in.number)
 		b = append(b, in.hops-1)
 		b = append(appendOrigin(b, in.origin), in.id[:]...)
@@ -117,7 +114,9 @@ func (c *Core) deliverNote(ref uint64, in notifying) {
 		c.noted(in.inc, in.number, noteRetry)
 		return
 	}
-	if c.o.Store.SpreadTo(ref, in.payload, in.origin, in.again) != nil {
+	// It may have come before: even what was sent first may arrive last, on
+	// another way.
+	if c.o.Store.SpreadTo(ref, in.payload, in.origin, true) != nil {
 		c.noted(in.inc, in.number, noteLost)
 		return
 	}
@@ -173,7 +172,7 @@ func (p *publishing) ended(c *Core, n *note, how uint8) {
 	case noteLost:
 		p.endNote(n, ErrNotHeld)
 	default:
-		n.again, n.unknown, n.nextTry = true, how == noteUnknown, c.o.Now()+noteAgain
+		n.unknown, n.nextTry = how == noteUnknown, c.o.Now()+noteAgain
 		if n.unknown && !c.plan.Load().lost {
 			p.endNote(n, ErrUnknown)
 		}
@@ -188,7 +187,7 @@ func (p *publishing) endNote(n *note, err error) {
 
 // lost has a notification asked for again: its home may be gone.
 func (n *note) lost(c *Core) {
-	n.again, n.nextTry = true, c.o.Now()
+	n.nextTry = c.o.Now()
 }
 
 // sorted returns the notifications in a fixed order.
@@ -216,8 +215,7 @@ func (p *publishing) expireNotes(c *Core, now time.Duration) {
 }
 
 func (in *inbound) notify(r *reader, _ batch.Lane) error {
-	flags := r.uint8()
-	n := notifying{again: flags&flagAgain != 0, inc: r.uint64(), number: r.uvarint(), hops: r.uint8(), origin: r.origin(), id: r.id()}
+	n := notifying{inc: r.uint64(), number: r.uvarint(), hops: r.uint8(), origin: r.origin(), id: r.id()}
 	n.payload = slices.Clone(r.rest())
 	if err := r.end(); err != nil {
 		return err

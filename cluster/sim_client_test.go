@@ -260,7 +260,6 @@ func (c *client) event(stream, seq uint32, what, by string) {
 	}
 	c.seq = seq
 	c.got[what]++
-	c.order = append(c.order, what)
 	c.w.happened(uint64(seq))
 	if c.got[what] > 1 {
 		c.w.note("client %d: %s comes a second time", c.n, what)
@@ -268,6 +267,8 @@ func (c *client) event(stream, seq uint32, what, by string) {
 			c.got[what]-- // see simStrict
 			c.w.doubled++
 		}
+	} else {
+		c.order = append(c.order, what)
 	}
 	c.by[what], c.as[what] = by, seq
 }

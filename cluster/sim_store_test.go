@@ -583,6 +583,17 @@ func (st *simStore) hold(to simStream, s *simSession, text string) {
 	}
 }
 
+// fence is what EngineOptions.Fence does.
+func (st *simStore) fence() {
+	for _, s := range st.sorted() {
+		if s.Home != 0 || s.stream.conn == 0 {
+			continue
+		}
+		st.out(s.stream, ReplyClose, "")
+		s.stream = simStream{}
+	}
+}
+
 func (st *simStore) ClientGone(from uint32, conn uint64) {
 	for _, s := range st.sorted() {
 		if s.stream == (simStream{from, conn}) {

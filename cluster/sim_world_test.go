@@ -120,6 +120,7 @@ type proc struct {
 
 	dead    bool
 	paused  bool
+	since   time.Duration
 	waiting []func() // what came while it was paused
 	stepAt  time.Duration
 	stepN   uint64
@@ -325,7 +326,7 @@ func (w *world) kill(p *proc) {
 
 func (p *proc) pause() {
 	p.w.note("PAUSE %s", p.id)
-	p.paused = true
+	p.paused, p.since = true, p.w.now
 }
 
 func (p *proc) resume() {
@@ -334,6 +335,9 @@ func (p *proc) resume() {
 	}
 	p.w.note("RESUME %s", p.id)
 	p.paused = false
+	if p.w.now-p.since > lapse {
+		p.store.fence()
+	}
 	for _, k := range p.known {
 		if k.state == Alive {
 			k.heard = p.w.now // it was we who slept

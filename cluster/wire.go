@@ -35,7 +35,7 @@ const (
 	// Publications.
 	kindPublish   // number, again, view, origin, payload
 	kindPublished // number, status, delivered
-	kindNotify    // incarnation of the peer that asks, number, again, hops, origin, id, payload
+	kindNotify    // incarnation of the peer that asks, number, hops, origin, id, payload
 	kindNotified  // number, status
 
 	kindDigest // set of partitions that the peer is to hold, and of those it has been brought; partition and digest of the latter unless 0
