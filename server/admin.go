@@ -94,6 +94,7 @@ var adminIndex = []struct{ path, what string }{
 	{"/metrics", "metrics in Prometheus text format"},
 	{"/livez", "200 while the process serves admin requests"},
 	{"/readyz", "200 while the server takes requests, 503 while it drains"},
+	{"/cluster", "the cluster as this node sees it, as JSON"},
 	{"/debug/mem", "where the memory is, as JSON"},
 	{"/debug/pprof/", "profiles for go tool pprof"},
 }
@@ -104,6 +105,9 @@ func (a *admin) routes() http.Handler {
 	mux.HandleFunc("GET /metrics", a.metrics)
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.ready)
+	mux.HandleFunc("GET /cluster", a.cluster)
+	mux.HandleFunc("POST /cluster/drain", a.drain)
+	mux.HandleFunc("POST /cluster/rebalance", a.rebalance)
 	mux.HandleFunc("GET /debug/mem", a.memory)
 	mux.HandleFunc("GET /debug/pprof/{$}", profileIndex)
 	mux.HandleFunc("GET /debug/pprof/{name}", profile)
@@ -135,8 +139,12 @@ func (a *admin) memory(w http.ResponseWriter, _ *http.Request) {
 	if err != nil {
 		a.s.log.Warn("resident memory is not known here", slog.Any("error", err))
 	}
+	writeJSON(w, report)
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	_ = enc.Encode(report) // the client has gone
+	_ = enc.Encode(v) // the client has gone
 }

@@ -1,8 +1,12 @@
 package server
 
 import (
+	"fmt"
+	"time"
+
 	"github.com/VictoriaMetrics/metrics"
 
+	wire "github.com/rookery-server/rookery/batch" // batch is JSON-RPC's here
 	"github.com/rookery-server/rookery/cluster"
 )
 
@@ -11,6 +15,7 @@ type clusterCounters struct {
 	forwarded *metrics.Counter // requests sent to other peers
 	served    *metrics.Counter // requests served for them
 	refused   [refusals]*metrics.Counter
+	acks      *metrics.PrometheusHistogram // from a publication's end here until copies had it
 }
 
 // refusals is one more than the greatest cluster.Refusal.
@@ -29,5 +34,142 @@ func newClusterCounters(set *metrics.Set) (c clusterCounters) {
 			c.refused[i] = set.NewCounter(`rookery_cluster_requests_refused_total{cause="` + name + `"}`)
 		}
 	}
+	c.acks = set.NewPrometheusHistogramExt(`rookery_cluster_replication_lag_seconds`, ackBounds)
 	return c
+}
+
+// acked notes how long copies took to have a publication.
+func (c *clusterCounters) acked(d time.Duration) { c.acks.Update(d.Seconds()) }
+
+// ackBounds are the upper bounds of buckets of replication lag, in seconds.
+var ackBounds = []float64{1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1, 2.5, 5}
+
+// laneNames are the values of the label lane.
+var laneNames = [wire.Lanes]string{"control", "data", "bulk"}
+
+// writeCluster writes what the cluster counts, from one snapshot.
+func (p page) writeCluster(s *Server) {
+	p.gauge("rookery_cluster_remote_connections", int64(s.cluster.remotes.len()))
+	p.gauge("rookery_cluster_forwards", int64(s.cluster.forwards.len()))
+	p.gauge("rookery_cluster_foreign_handlers", int64(s.cluster.foreign.running()))
+	p.gauge("rookery_cluster_foreign_queue", int64(s.cluster.foreign.len()))
+	if s.node == nil {
+		return
+	}
+	st := s.node.engine.Status()
+	p.members(st.View)
+	p.gauge(`rookery_cluster_sessions{role="home"}`, int64(st.Homes))
+	p.gauge(`rookery_cluster_sessions{role="copy"}`, int64(st.Copies))
+	p.gauge("rookery_cluster_filled", oneIf(st.Filled))
+	p.gauge("rookery_cluster_publications_pending", int64(st.Pending))
+	p.decisions(&st.Stats)
+	p.links(st.Links)
+}
+
+func oneIf(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (p page) members(v *cluster.View) {
+	var count [cluster.Left + 1]int64
+	version := uint64(0)
+	if v != nil {
+		version = v.Version
+		for i := range v.Nodes {
+			count[v.Nodes[i].State]++
+		}
+	}
+	for state := cluster.Alive; state <= cluster.Left; state++ {
+		p.gauge(fmt.Sprintf("rookery_cluster_nodes{state=%q}", state), count[state])
+	}
+	p.counter("rookery_cluster_view_version", int64(version))
+}
+
+func (p page) decisions(st *cluster.Stats) {
+	for _, c := range []struct {
+		name string
+		n    uint64
+	}{
+		{"takeovers_total", st.Takeovers}, {"fenced_total", st.Fenced}, {"lapses_total", st.Lapses},
+		{"events_merged_total", st.Merged}, {`sessions_moved_total{direction="out"}`, st.HandedOver},
+		{`sessions_moved_total{direction="in"}`, st.Arrived}, {"publications_total", st.Published},
+		{"publications_not_held_total", st.NotHeld}, {"publications_congested_total", st.Congested},
+		{"publications_repeated_total", st.Refused}, {"publications_replayed_total", st.Replayed},
+		{"publications_malformed_total", st.Malformed}, {"sessions_filled_total", st.Filled},
+		{"partitions_refilled_total", st.Refills}, {"partitions_repaired_total", st.Repaired},
+		{"copies_collected_total", st.Collected}, {"no_room_total", st.NoRoom},
+	} {
+		p.counter("rookery_cluster_"+c.name, int64(c.n))
+	}
+}
+
+// links writes the sums over all links, by lane: a label for each peer would
+// grow with every restart of one.
+func (p page) links(links []cluster.LinkStatus) {
+	var connected, broken, filling int64
+	var sum [wire.Lanes]wire.LaneStats
+	var checksums uint64
+	for i := range links {
+		l := &links[i]
+		switch {
+		case l.Connected:
+			connected++
+		case l.Alive:
+			broken++
+		}
+		filling += int64(l.Filling)
+		checksums += l.Traffic.Checksums
+		for lane := range sum {
+			addLane(&sum[lane], &l.Traffic.Lane[lane])
+		}
+	}
+	p.gauge(`rookery_cluster_links{state="connected"}`, connected)
+	p.gauge(`rookery_cluster_links{state="broken"}`, broken)
+	p.gauge("rookery_cluster_partitions_filling", filling)
+	p.counter("rookery_cluster_frames_damaged_total", int64(checksums))
+	for _, c := range []struct {
+		name  string
+		value func(*wire.LaneStats) uint64
+	}{
+		{"messages_sent_total", func(s *wire.LaneStats) uint64 { return s.Messages }},
+		{"messages_received_total", func(s *wire.LaneStats) uint64 { return s.Received }},
+		{"messages_resent_total", func(s *wire.LaneStats) uint64 { return s.Resent }},
+		{"messages_duplicate_total", func(s *wire.LaneStats) uint64 { return s.Duplicates }},
+		{"messages_refused_total", func(s *wire.LaneStats) uint64 { return s.Refused }},
+		{"frames_sent_total", func(s *wire.LaneStats) uint64 { return s.Frames }},
+		{"frames_received_total", func(s *wire.LaneStats) uint64 { return s.ReceivedFrames }},
+		{"sent_raw_bytes_total", func(s *wire.LaneStats) uint64 { return s.Raw }},
+		{"sent_wire_bytes_total", func(s *wire.LaneStats) uint64 { return s.Wire }},
+		{"received_raw_bytes_total", func(s *wire.LaneStats) uint64 { return s.ReceivedRaw }},
+		{"received_wire_bytes_total", func(s *wire.LaneStats) uint64 { return s.ReceivedWire }},
+	} {
+		for lane := range sum {
+			p.counter(fmt.Sprintf("rookery_cluster_link_%s{lane=%q}", c.name, laneNames[lane]), int64(c.value(&sum[lane])))
+		}
+	}
+	for lane := range sum {
+		p.gauge(fmt.Sprintf("rookery_cluster_acks_outstanding{lane=%q}", laneNames[lane]), int64(sum[lane].Outstanding))
+	}
+	for lane := range sum {
+		p.gauge(fmt.Sprintf("rookery_cluster_unacknowledged_bytes{lane=%q}", laneNames[lane]), int64(sum[lane].PendingBytes))
+	}
+}
+
+func addLane(to, s *wire.LaneStats) {
+	to.Messages += s.Messages
+	to.Received += s.Received
+	to.Resent += s.Resent
+	to.Duplicates += s.Duplicates
+	to.Refused += s.Refused
+	to.Frames += s.Frames
+	to.ReceivedFrames += s.ReceivedFrames
+	to.Raw += s.Raw
+	to.Wire += s.Wire
+	to.ReceivedRaw += s.ReceivedRaw
+	to.ReceivedWire += s.ReceivedWire
+	to.Outstanding += s.Outstanding
+	to.PendingBytes += s.PendingBytes
 }

@@ -62,6 +62,9 @@ func (s *Server) writeStats(w io.Writer) {
 	p.traffic(&st.Loop)
 	p.work(&st)
 	p.protocol(&st)
+	if s.cluster != nil {
+		p.writeCluster(s)
+	}
 	p.memory(s)
 	p.collector()
 }

@@ -298,6 +298,9 @@ func (c *clustering) refuse(token uint64, why cluster.Refusal) bool {
 	if f == nil {
 		return false
 	}
+	if why == cluster.RefusedUnknown && !c.joined() {
+		why = cluster.RefusedUnavailable // those who may know it are not found yet
+	}
 	f.mu.Lock()
 	if f.closed {
 		f.mu.Unlock()

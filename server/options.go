@@ -94,8 +94,10 @@ type Options struct {
 	// context ends. Default: 10 s.
 	DrainTimeout time.Duration
 
-	// connect joins a cluster in which the server's sessions are; nil: alone.
-	connect func(cluster.Store) (core, error)
+	// Cluster makes the server one of several with the same sessions; nil: it is
+	// alone.
+	Cluster *ClusterOptions
+	connect func(cluster.Store) (core, error) // for tests: in the place of Cluster
 
 	// Loop tunes the event loops. Its Logger, Pool, Workers, WaitingMax and
 	// MessageMax are set from the fields above.
@@ -161,6 +163,16 @@ func (o *Options) fill() error {
 	setDuration(&o.DrainTimeout, drainTimeout)
 	setDuration(&o.AskTimeout, askTimeout)
 	setDuration(&o.Loop.KeepAlive, keepAlive) // as loop has it: calls that stream are kept alive as often
+	if o.Cluster != nil {
+		c := *o.Cluster
+		o.Cluster = &c
+		if err := c.fill(); err != nil {
+			return err
+		}
+		if o.StateKey == nil && c.Keys != nil {
+			o.StateKey = c.Keys.State()
+		}
+	}
 	if o.Name == "" {
 		o.Name = "rookery"
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/panjf2000/ants/v2"
 
+	"github.com/rookery-server/rookery/cluster"
 	"github.com/rookery-server/rookery/internal/rpc"
 	"github.com/rookery-server/rookery/loop"
 	"github.com/rookery-server/rookery/mcp"
@@ -48,7 +49,8 @@ type Server struct {
 	events   *session.Events
 	metrics  *instruments
 	web      *web
-	cluster  *clustering // nil when it is alone
+	cluster  *clustering  // nil when it is alone
+	node     *clusterNode // likewise
 	roster   roster
 	janitor  *janitor
 	admin    *admin // nil when it is off
@@ -103,23 +105,44 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.rpc = rpc.NewTable(o.AsksMax)
-	s.sessions = session.NewTable(session.Options{Max: o.SessionsMax, IdleTimeout: max(o.SessionIdle, 0)})
-	s.events = session.NewEvents(session.EventsOptions{
-		Count: o.Events.Count, Bytes: o.Events.Bytes, Age: o.Events.Age, Budget: o.Events.Budget,
-	})
 	s.metrics = newInstruments(s)
 	s.web = newWeb(s)
+	if err := s.initTables(); err != nil {
+		s.group.Close()
+		s.pool.Release()
+		return nil, err
+	}
+	s.janitor = newJanitor(s)
+	return s, nil
+}
+
+// initTables makes what holds sessions, and joins it to the cluster.
+func (s *Server) initTables() error {
+	o := &s.opts
+	table := session.Options{Max: o.SessionsMax, IdleTimeout: max(o.SessionIdle, 0)}
+	events := session.EventsOptions{Count: o.Events.Count, Bytes: o.Events.Bytes, Age: o.Events.Age, Budget: o.Events.Budget}
+	connect := o.connect
+	if o.Cluster != nil {
+		events.Peer = o.Cluster.Incarnation
+		table.NewID = func() session.ID { return s.node.ids.draw() }
+		connect = func(store cluster.Store) (core, error) {
+			var err error
+			if s.node, err = newClusterNode(s, store); err != nil {
+				return nil, err
+			}
+			return s.node.engine.Core(), nil
+		}
+	}
+	s.sessions, s.events = session.NewTable(table), session.NewEvents(events)
 	clients := session.NewInterner(0, 0)
-	if o.connect != nil {
-		if s.cluster, err = newClustering(s, clients, o.connect); err != nil {
-			s.group.Close()
-			s.pool.Release()
-			return nil, err
+	if connect != nil {
+		var err error
+		if s.cluster, err = newClustering(s, clients, connect); err != nil {
+			return err
 		}
 	}
 	s.mcp = mcp.New(s.mcpOptions(clients))
-	s.janitor = newJanitor(s)
-	return s, nil
+	return nil
 }
 
 // mcpOptions returns what the protocol needs of this server and its options.
@@ -141,6 +164,9 @@ func (s *Server) mcpOptions(clients *session.Interner) mcp.Options {
 	}
 	if s.cluster != nil {
 		m.Replicas, m.Fetch = s.cluster, s.cluster.fetch
+	}
+	if s.node != nil {
+		m.Lapsed = s.node.engine.Lapsed
 	}
 	return m
 }
@@ -197,6 +223,11 @@ func (s *Server) start() error {
 			return fmt.Errorf("server: listen admin %s: %w", s.opts.Admin, err)
 		}
 	}
+	if s.node != nil {
+		if err := s.node.start(s.adminAddr()); err != nil {
+			return err
+		}
+	}
 	if err := s.group.Start(); err != nil {
 		return fmt.Errorf("server: start loops: %w", err)
 	}
@@ -232,8 +263,9 @@ func (s *Server) Run(ctx context.Context) error {
 	return s.Shutdown(drain)
 }
 
-// Shutdown stops accepting, lets requests in flight finish, says goodbye on
-// open streams and returns when everything has ended. When ctx ends first, the
+// Shutdown moves sessions to other nodes of its cluster, for half of the time
+// that ctx leaves and at most 30 s, stops accepting, lets requests in flight
+// finish, says goodbye on open streams and returns when everything has ended. When ctx ends first, the
 // contexts of the handlers that still run are cancelled, connections are closed
 // at once and ctx's error is returned. A handler that ignores its context holds
 // Shutdown up.
@@ -249,7 +281,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	stop := context.AfterFunc(ctx, func() { s.cancel(ErrClosed) })
 	defer stop()
+	if s.node != nil {
+		s.node.drain(ctx, drainMax)
+	}
 	err := s.group.Shutdown(ctx)
+	if s.node != nil {
+		s.node.leave(ctx)
+	}
 	s.finish()
 	return err
 }
@@ -283,6 +321,9 @@ func (s *Server) finish() {
 	_ = s.mcp.WaitTasks(context.Background()) // which have just been cancelled
 	if s.cluster != nil {
 		s.cluster.stop()
+	}
+	if s.node != nil {
+		s.node.close()
 	}
 	s.janitor.stop()
 	if s.admin != nil {
@@ -333,6 +374,14 @@ func (s *Server) AdminAddr() net.Addr {
 		return nil
 	}
 	return s.admin.addr()
+}
+
+// adminAddr is AdminAddr for other nodes. The caller holds mu.
+func (s *Server) adminAddr() string {
+	if s.admin == nil {
+		return ""
+	}
+	return s.admin.addr().String()
 }
 
 // Stats is a snapshot of a server; fields are read one by one.
