@@ -127,7 +127,12 @@ func serve(ctx context.Context, c *config, signals <-chan os.Signal, out io.Writ
 	if err := awaitFree(ctx, c.listeners(), bindPatience, func(note string) { log.Warn(note) }); err != nil {
 		return err
 	}
-	node, err := server.New(c.options(log))
+	o := c.options(log)
+	var err error
+	if o.Cluster, err = c.clusterOptions(ctx, log); err != nil {
+		return err
+	}
+	node, err := server.New(o)
 	if err != nil {
 		return err
 	}
