@@ -32,6 +32,9 @@ var binary string // the command
 // own and one of the Go SDK behind the adapter.
 var conformance = map[string]string{"native": "../examples/conformance", "gosdk": "../examples/gosdk/conformance"}
 
+// raceEnv has the programs built with the race detector when it is set.
+const raceEnv = "E2E_RACE"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(holderEnv) != "" {
 		os.Exit(holdConnections(os.Stdin, os.Stdout))
@@ -47,8 +50,12 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "rookery")
+	args := []string{"build"}
+	if os.Getenv(raceEnv) != "" {
+		args = append(args, "-race")
+	}
 	build := func(to, from string) bool {
-		out, err := exec.Command("go", "build", "-o", to, from).CombinedOutput()
+		out, err := exec.Command("go", append(args[:len(args):len(args)], "-o", to, from)...).CombinedOutput()
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "go build %s: %v\n%s", from, err, out)
 		}

@@ -1,0 +1,132 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A node that is drained gives everything away and goes on serving; nodes that
+// are stopped one after another and started again lose nothing. Clients that
+// follow the protocol see no error.
+func TestClusterRolls(t *testing.T) {
+	c := startNest(t, nodesOfCluster)
+	a := c.newAudience(audienceOfFaults())
+	n := c.members
+	t.Run("drain", func(t *testing.T) {
+		calls := a.callers(t, 8)
+		b := a.publish(n[1], n[2])
+		b.more(3)
+		var moved struct {
+			Before int `json:"sessions_before"`
+			After  int `json:"sessions_after"`
+		}
+		out := n[1].cluster(t, "drain", "n1", "--json", "--rate", "500")
+		if err := json.Unmarshal(out, &moved); err != nil || moved.Before == 0 || moved.After != 0 {
+			t.Errorf("drain: %v, %s", err, out)
+		}
+		b.more(3)
+		if r, ok := n[0].report(); !ok || r.Processes[0].Homes != 0 {
+			t.Errorf("%d sessions are at home on the drained node, %v", r.Processes[0].Homes, ok)
+		}
+		a.served()
+		b.verify(false)
+		calls.verify(false)
+		n[1].cluster(t, "drain", "n1", "--undo")
+		c.settled()
+	})
+	t.Run("restart", func(t *testing.T) {
+		calls := a.callers(t, 8)
+		for i, m := range n {
+			b := a.publish(n[(i+1)%len(n)], n[(i+2)%len(n)])
+			b.more(2)
+			m.signal(t)
+			if code := m.exitCode(t, settlePatience); code != 0 {
+				t.Errorf("%s: exit code %d", m.name, code)
+			}
+			c.start(m)
+			c.settled()
+			a.served()
+			b.more(2)
+			b.verify(false)
+		}
+		calls.verify(true)
+	})
+}
+
+// callers call tools on any node, of one session each, until verified.
+type callers struct {
+	t       *testing.T
+	stop    context.CancelFunc
+	wg      sync.WaitGroup
+	calls   atomic.Int64
+	away    atomic.Int64 // connections refused or cut before an answer: asked elsewhere
+	mu      sync.Mutex
+	refused map[string]int // guarded by mu
+}
+
+func (a *audience) callers(t *testing.T, n int) *callers {
+	ctx, stop := context.WithCancel(t.Context())
+	c := &callers{t: t, stop: stop, refused: map[string]int{}}
+	t.Cleanup(func() {
+		stop()
+		c.wg.Wait()
+	})
+	for i := range n {
+		l := a.members[i]
+		c.wg.Go(func() {
+			for id := 1000; ctx.Err() == nil; id++ {
+				c.once(ctx, l, a.c.members[(i+id)%len(a.c.members)], id)
+			}
+		})
+	}
+	return c
+}
+
+// once calls echo on one node.
+func (c *callers) once(ctx context.Context, l *listener, node *member, id int) {
+	text := fmt.Sprint("echo ", id)
+	status, answer, err := l.call(context.WithoutCancel(ctx), node, id, "echo", fmt.Sprintf(`{"text":%q}`, text))
+	c.calls.Add(1)
+	switch {
+	case err != nil:
+		c.away.Add(1)
+		if !strings.Contains(err.Error(), "connection refused") {
+			c.note(err.Error())
+		}
+	case status == http.StatusServiceUnavailable:
+		c.note("503")
+		time.Sleep(time.Second) // Retry-After says so
+	case status != http.StatusOK || !strings.Contains(string(answer), text):
+		c.t.Errorf("echo on %s: status %d, %s", node.name, status, answer)
+	}
+	time.Sleep(10 * time.Millisecond) // a client, not a load
+}
+
+func (c *callers) note(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused[what]++
+}
+
+// verify ends the callers. Calls may have failed to reach a node only if away.
+func (c *callers) verify(away bool) {
+	c.t.Helper()
+	c.stop()
+	c.wg.Wait()
+	c.t.Logf("%d calls, %d did not reach a node; %v", c.calls.Load(), c.away.Load(), c.refused)
+	if !away && (c.away.Load() > 0 || len(c.refused) > 0) {
+		c.t.Errorf("%d calls did not reach a node that runs; %v", c.away.Load(), c.refused)
+	}
+	for what, n := range c.refused {
+		if what != "503" {
+			c.t.Errorf("%d calls: %s", n, what)
+		}
+	}
+}
