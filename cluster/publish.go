@@ -208,11 +208,16 @@ const (
 	flagBegan
 )
 
-// greet tells a peer that has just come which publications were before it.
+// greet tells a peer that has just come which publications were before it. Those
+// that are on their way it is sent as well, if they are to be held.
 func (c *Core) greet(l *Link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b := binary.AppendUvarint([]byte{kindPublish}, c.pubs.last)
+	before := c.pubs.last
+	if c.o.Acked && len(c.pubs.open) > 0 {
+		before = c.pubs.open[0].number - 1
+	}
+	b := binary.AppendUvarint([]byte{kindPublish}, before)
 	b = append(binary.AppendUvarint(b, 0), flagBegan)
 	b = appendOrigin(le.AppendUint64(b, 0), Origin{})
 	if l.must(batch.Data, b) != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rookery-server/rookery/shard"
 )
@@ -14,11 +15,12 @@ import (
 // simStore is a Store as server has one, made of maps: what each method means,
 // without what makes it fast. Requests and responses are words.
 type simStore struct {
-	p     *proc
-	byRef map[uint64]*simSession
-	byID  map[ID]*simSession
-	last  uint64
-	gone  map[ID]bool // ended at their clients' wish while at home here
+	p      *proc
+	byRef  map[uint64]*simSession
+	byID   map[ID]*simSession
+	last   uint64
+	broken map[simStream]bool // connections of peers that are still to be closed
+	gone   map[ID]bool        // ended at their clients' wish while at home here
 }
 
 // simSession is a session, or a copy of one.
@@ -43,7 +45,7 @@ type simStream struct {
 func (s *simSession) gets() uint32 { return uint32(s.State) }
 
 func newSimStore(p *proc) *simStore {
-	return &simStore{p: p, byRef: map[uint64]*simSession{}, byID: map[ID]*simSession{}, gone: map[ID]bool{}}
+	return &simStore{p: p, byRef: map[uint64]*simSession{}, byID: map[ID]*simSession{}, gone: map[ID]bool{}, broken: map[simStream]bool{}}
 }
 
 func (st *simStore) add(s *simSession) {
@@ -385,7 +387,29 @@ func (st *simStore) out(to simStream, flags ReplyFlags, text string) {
 		st.Deliver(to.conn, flags, []byte(text))
 		return
 	}
-	_ = st.p.core.Reply(to.from, to.conn, flags, []byte(text)) // its client comes back
+	if st.broken[to] {
+		return
+	}
+	if st.p.core.Reply(to.from, to.conn, flags, []byte(text)) != nil {
+		st.ClientGone(to.from, to.conn)
+		st.broken[to] = true // with a gap it is worth nothing
+		st.tellBroken(to, 100)
+	}
+}
+
+// tellBroken tells a peer that a stream has ended, as soon as it can be told.
+func (st *simStore) tellBroken(to simStream, tries int) {
+	st.p.w.after(100*time.Millisecond, func() {
+		st.p.do(func() {
+			switch {
+			case !st.broken[to]:
+			case tries == 0 || st.p.core.Reply(to.from, to.conn, ReplyClose, nil) == nil:
+				delete(st.broken, to)
+			default:
+				st.tellBroken(to, tries-1)
+			}
+		})
+	})
 }
 
 func (st *simStore) endStream(s *simSession) {
@@ -595,6 +619,7 @@ func (st *simStore) fence() {
 }
 
 func (st *simStore) ClientGone(from uint32, conn uint64) {
+	delete(st.broken, simStream{from, conn})
 	for _, s := range st.sorted() {
 		if s.stream == (simStream{from, conn}) {
 			s.stream = simStream{}
