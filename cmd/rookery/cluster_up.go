@@ -30,6 +30,7 @@ func newClusterUp() *cobra.Command {
 		Short: "Run a cluster of several nodes on this machine until Ctrl-C",
 		Long: `Starts the nodes n1, n2, ... as processes on loopback, n1 on the default ports and each next
 one port higher (gossip and peer two). They end with this command, whatever ends it.
+A node that is killed stays away; the others take its sessions over.
 Flags behind -- go to each node's serve.`,
 		Example: "  rookery cluster up --nodes 4 -- --durability async",
 	}
@@ -109,12 +110,15 @@ func (u *localCluster) run(cmd *cobra.Command, more []string) error {
 		return err
 	}
 	u.print("", fmt.Sprintf("%d nodes are up. In another terminal:\n  rookery cluster status --watch\nCtrl-C ends them.\n", u.nodes))
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-ended:
-		return err
+	for left := u.nodes; left > 0; left-- {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-ended: // the others go on, as a cluster does
+			u.print("", err.Error())
+		}
 	}
+	return errors.New("all nodes have ended")
 }
 
 // start starts one node and returns what ends it when closed.
