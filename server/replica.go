@@ -238,7 +238,7 @@ func (t replicas) HandOver(ref uint64, home, epoch uint32, f func(s *cluster.Sna
 		conn := uint64(0)
 		if sess.Stream != 0 {
 			if conn = t.c.leave(sess.Stream, home); conn == 0 {
-				left, goodbye = sess.Stream, t.mcp().AppendGoodbye(nil, sess.Stream, ref)
+				left, goodbye = sess.Stream, sess.AppendMoved(nil)
 			}
 		}
 		t.describe(ref, &sess, uris, func(s *cluster.Snapshot) { f(s, conn, sess.Flags) })
