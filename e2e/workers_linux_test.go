@@ -283,7 +283,7 @@ func TestWorkersShareEvenly(t *testing.T) {
 	for i := range workers {
 		got := n.metric(t, "rookery_worker_process_connections", fmt.Sprintf(`worker="%d"`, i))
 		t.Logf("worker %d: %v", i, got)
-		if off := got/(clients/workers) - 1; off < -0.1 || off > 0.1 {
+		if off := got/(clients/workers) - 1; off < -0.05 || off > 0.05 {
 			t.Errorf("worker %d has %v of %d connections, %+.1f %% off even", i, got, clients, 100*off)
 		}
 	}
