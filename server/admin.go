@@ -29,8 +29,9 @@ const (
 )
 
 func newAdmin(s *Server, addr string) (*admin, error) {
-	ln, err := s.opts.Listeners.Admin, error(nil)
+	ln := s.opts.Listeners.Admin
 	if ln == nil {
+		var err error
 		if ln, err = listenAdmin(addr); err != nil {
 			return nil, err
 		}
@@ -93,7 +94,7 @@ func (a *admin) stop() {
 var adminIndex = []struct{ path, what string }{
 	{"/metrics", "metrics in Prometheus text format"},
 	{"/livez", "200 while the process serves admin requests"},
-	{"/readyz", "200 while the server takes requests, 503 while it drains"},
+	{"/readyz", "200 while the server takes requests, 503 while it or its node drains"},
 	{"/cluster", "the cluster as this node sees it, as JSON"},
 	{"/debug/mem", "where the memory is, as JSON"},
 	{"/debug/pprof/", "profiles for go tool pprof"},
@@ -127,7 +128,7 @@ func (a *admin) metrics(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (a *admin) ready(w http.ResponseWriter, _ *http.Request) {
-	if !a.s.ready() {
+	if !a.s.wanted() {
 		http.Error(w, "draining", http.StatusServiceUnavailable)
 		return
 	}

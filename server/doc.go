@@ -19,6 +19,7 @@
 //     from [Handle] and [Server.HandleRaw]; those of MCP are known too.
 //   - HTTP: MCP Streamable HTTP at /mcp, both protocol eras on one endpoint.
 //     Tools, resources and prompts are registered with [Server.MCP].
+//     /readyz beside it is 200, or 503 while the node gives its sessions away.
 //   - Admin: /metrics, /livez, /readyz, /debug/mem, /debug/pprof/; loopback
 //     unless an address says otherwise.
 //

@@ -160,11 +160,12 @@ func (p *web) refuse(t *loop.Turn, bad *codec.HTTPError) loop.Verdict {
 
 // elsewhere answers a request for another path than the endpoint.
 func (p *web) elsewhere(dst, msg []byte, r *codec.Request) []byte {
-	const text = "not here: MCP is at " + endpoint + "\n"
-	res := codec.Response{
-		Status: 404, Proto10: r.Flags&codec.FlagHTTP10 != 0, Close: closes(r),
-		ContentType: "text/plain; charset=utf-8", Length: len(text), Date: p.date.At(time.Now()),
+	res, text := codec.Response{Status: 404}, "not here: MCP is at "+endpoint+"\n"
+	if string(r.Path.Of(msg)) == readyPath {
+		res, text = p.readiness(r)
 	}
+	res.Proto10, res.Close, res.Date = r.Flags&codec.FlagHTTP10 != 0, closes(r), p.date.At(time.Now())
+	res.ContentType, res.Length = "text/plain; charset=utf-8", len(text)
 	if r.Method == codec.MethodOptions && string(r.Path.Of(msg)) == "*" {
 		res.Status, res.ContentType, res.Length = 204, "", 0
 		res.Extra = codec.AppendHeader(nil, "Allow", "GET, POST, DELETE, OPTIONS")
