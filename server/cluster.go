@@ -157,7 +157,7 @@ func (n *clusterNode) start(admin string) error {
 
 // joined reports whether this process has found the cluster, or was not told to
 // look for one. Before, it cannot say that a session does not exist.
-func (n *clusterNode) joined() bool { return n.own == nil || n.own.Stats().Joined }
+func (n *clusterNode) joined() bool { return n.members.Joined() }
 
 // drain moves sessions to other nodes, if there are any, for a part of the time
 // that ctx leaves.
@@ -253,6 +253,12 @@ func (l *lateMembers) SetDraining(on bool) error {
 		return (*m).SetDraining(on)
 	}
 	return nil
+}
+
+// Joined implements cluster.Membership.
+func (l *lateMembers) Joined() bool {
+	m := l.m.Load()
+	return m != nil && (*m).Joined()
 }
 
 // Cluster returns the server's part in its cluster, nil if it is alone.

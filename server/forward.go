@@ -40,8 +40,6 @@ type forward struct {
 	cut       bool   // they end in the middle of a write of the home's
 	streaming bool   // the response stays open
 	closed    bool   // the exchange is over
-
-	next *forward // guarded by the shard's mu; of the same connection
 }
 
 // outcome says how an exchange that was forwarded ended.
