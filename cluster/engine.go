@@ -26,6 +26,10 @@ type Membership interface {
 	Evidence(of PeerID, e Evidence)
 	// SetDraining announces that this node takes no more sessions, or does again.
 	SetDraining(on bool) error
+	// Joined reports whether another node was reached, or there is none to look
+	// for. Before, nobody here can say that a session does not exist. Updates
+	// has an element when it becomes true, too.
+	Joined() bool
 }
 
 var (

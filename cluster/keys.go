@@ -133,6 +133,16 @@ func decodeSecret(line string) ([]byte, error) {
 	return nil, errors.New("neither hex nor base64")
 }
 
+// Text returns the keys as the text of a key file, for another process of this
+// node. It is as secret as the file.
+func (k *Keys) Text() []byte {
+	var text []byte
+	for _, secret := range k.secrets {
+		text = append(hex.AppendEncode(text, secret), '\n')
+	}
+	return text
+}
+
 // Gossip returns the keys for the encryption of gossip (AES-256), the one to
 // encrypt with first.
 func (k *Keys) Gossip() [][]byte {

@@ -117,3 +117,15 @@ func FuzzParseKeys(f *testing.F) {
 		}
 	})
 }
+
+// TestKeysText: what another process of the node gets are the same keys.
+func TestKeysText(t *testing.T) {
+	k, err := ParseKeys([]byte(NewKey() + NewKey()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same, err := ParseKeys(k.Text())
+	if err != nil || len(same.secrets) != 2 || string(same.secrets[1]) != string(k.secrets[1]) || string(same.State()) != string(k.State()) {
+		t.Errorf("%d keys, %v", len(same.secrets), err)
+	}
+}

@@ -247,6 +247,13 @@ func (m *Members) Stats() MembersStats {
 	return s
 }
 
+// Joined reports whether another node was reached, or there is none to look for.
+func (m *Members) Joined() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.stats.Joined
+}
+
 // leaveTimeout bounds Leave when its context does not.
 const leaveTimeout = 5 * time.Second
 

@@ -158,6 +158,9 @@ func (m *Members) setJoined(alone bool) bool {
 	joined := alone || m.gossip.others() > 0
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.stats.Joined = m.stats.Joined || joined
+	if joined && !m.stats.Joined {
+		m.stats.Joined = true
+		poke(m.updates)
+	}
 	return joined
 }

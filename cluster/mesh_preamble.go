@@ -62,12 +62,13 @@ func ReadPreamble(c net.Conn, timeout time.Duration) (worker uint16, err error) 
 }
 
 // RefuseWorker tells the other end that the worker it wants is not running,
-// which it may take as proof of that worker's death, and closes c. It blocks for
-// at most a second.
+// which it may take as proof of that worker's death, and closes c when that has
+// arrived. It blocks for at most 1.25 s.
 func RefuseWorker(c net.Conn) error {
 	err := c.SetWriteDeadline(time.Now().Add(goneTimeout))
 	if err == nil {
 		_, err = io.WriteString(c, gone)
 	}
-	return errors.Join(err, c.Close())
+	farewell(c)
+	return err
 }

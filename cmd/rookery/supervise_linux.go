@@ -53,7 +53,7 @@ func supervise(ctx context.Context, s *settings, n int, signals <-chan os.Signal
 	defer sup.Kill()
 	if b.admin != nil {
 		title := fmt.Sprintf("rookery %s, node %s, %d workers", build().Version, c.node, n)
-		defer serveAdmin(b.admin, fleet.NewAdmin(sup, title, nil), log)()
+		defer serveAdmin(b.admin, fleet.NewAdmin(sup, title), log)()
 	}
 	if err := sup.Ready(ctx); err == nil {
 		if err := announce(out, c, b.addrs, fmt.Sprintf(", %d workers", n)); err != nil {

@@ -8,14 +8,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,7 +36,7 @@ const (
 type Admin struct {
 	s         *Supervisor
 	title     string
-	extra     map[string]http.Handler
+	index     [][2]string // paths and what is there
 	transport *http.Transport
 	merger    *merger
 	mux       *http.ServeMux
@@ -46,42 +45,38 @@ type Admin struct {
 	missed int64 // guarded by mu: pages that did not come
 }
 
-// NewAdmin returns the admin pages of s. title heads the index; extra adds
-// pages of the supervisor's own by path.
-func NewAdmin(s *Supervisor, title string, extra map[string]http.Handler) *Admin {
-	a := &Admin{s: s, title: title, extra: extra, merger: newMerger(), mux: http.NewServeMux()}
+// NewAdmin returns the admin pages of s. title heads the index.
+func NewAdmin(s *Supervisor, title string) *Admin {
+	a := &Admin{s: s, title: title, merger: newMerger(), mux: http.NewServeMux()}
 	a.transport = &http.Transport{
 		DialContext:       func(_ context.Context, _, addr string) (net.Conn, error) { return s.dialAdmin(addr) },
 		DisableKeepAlives: true, // the next process of that number is another one
 	}
-	a.mux.HandleFunc("GET /{$}", a.index)
-	a.mux.HandleFunc("GET /metrics", a.metrics)
-	a.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	a.mux.HandleFunc("GET /readyz", a.ready)
-	a.mux.HandleFunc("GET /debug/mem", a.memory)
-	a.mux.HandleFunc("GET /debug/pprof/", a.profile)
-	for path, h := range extra {
-		a.mux.Handle(path, h)
-	}
+	a.mux.HandleFunc("GET /{$}", a.list)
+	a.Handle("GET /metrics", "metrics in Prometheus text format, summed over the workers", a.metrics)
+	a.Handle("GET /livez", "200 while the supervisor serves admin requests", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	a.Handle("GET /readyz", "200 while all workers take requests, 503 while one starts or drains", a.ready)
+	a.Handle("GET /debug/mem", "where the memory is, as JSON, summed and by worker", a.memory)
+	a.Handle("GET /debug/pprof/", "profiles for go tool pprof, with ?worker=N", a.profile)
 	return a
+}
+
+// Handle adds a page, such as "GET /path"; what describes it in the index, ""
+// keeps it out. It is not for use while pages are served.
+func (a *Admin) Handle(pattern, what string, h http.HandlerFunc) {
+	a.mux.HandleFunc(pattern, h)
+	if _, path, ok := strings.Cut(pattern, " "); ok && what != "" {
+		a.index = append(a.index, [2]string{path, what})
+	}
 }
 
 // ServeHTTP implements http.Handler.
 func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
 
-func (a *Admin) index(w http.ResponseWriter, _ *http.Request) {
+func (a *Admin) list(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintf(w, "%s\n\n", a.title)
-	for _, row := range [][2]string{
-		{"/metrics", "metrics in Prometheus text format, summed over the workers"},
-		{"/livez", "200 while the supervisor serves admin requests"},
-		{"/readyz", "200 while all workers take requests, 503 while one starts or drains"},
-		{"/debug/mem", "where the memory is, as JSON, summed and by worker"},
-		{"/debug/pprof/", "profiles for go tool pprof, with ?worker=N"},
-	} {
+	for _, row := range a.index {
 		fmt.Fprintf(w, "%-14s %s\n", row[0], row[1])
-	}
-	for _, path := range slices.Sorted(maps.Keys(a.extra)) {
-		fmt.Fprintf(w, "%s\n", path)
 	}
 }
 
@@ -108,41 +103,48 @@ func (s *Supervisor) dialAdmin(addr string) (net.Conn, error) {
 	return ours, nil
 }
 
-// answer is what a worker says to one request.
-type answer struct {
+// Answer is what a worker says to one request: Err, or Status and Body.
+type Answer struct {
 	Process
-	status int
-	body   []byte
-	err    error
+	Status int
+	Body   []byte
+	Err    error
 }
 
-// ask asks all workers for a page, at the same time.
-func (a *Admin) ask(ctx context.Context, path string) []answer {
+// Get asks all workers for one of their admin pages, at the same time. Those who
+// take longer than two seconds are left out, that is, have an Err.
+func (a *Admin) Get(ctx context.Context, path string) []Answer {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	var all []answer
+	return a.Ask(ctx, http.MethodGet, path)
+}
+
+// Ask sends all workers a request without a body, at the same time, and waits
+// for their answers or the end of ctx.
+func (a *Admin) Ask(ctx context.Context, method, path string) []Answer {
+	var all []Answer
 	for _, p := range a.s.Processes() {
-		all = append(all, answer{Process: p})
+		all = append(all, Answer{Process: p})
 	}
 	var asking sync.WaitGroup
 	for i := range all {
-		asking.Go(func() { all[i].status, all[i].body, all[i].err = a.get(ctx, all[i].Worker, path) })
+		asking.Go(func() { all[i].Status, all[i].Body, all[i].Err = a.ask(ctx, all[i].Worker, method, path) })
 	}
 	asking.Wait()
 	for _, one := range all {
 		// While the node drains workers end between two questions.
-		if one.err != nil && !errors.Is(one.err, context.Canceled) && !isClosed(a.s.stopping) {
+		if one.Err != nil && !errors.Is(one.Err, context.Canceled) && !isClosed(a.s.stopping) {
 			a.mu.Lock()
 			a.missed++
 			a.mu.Unlock()
-			a.s.log.Warn("a worker does not answer the admin listener", slog.Int("worker", one.Worker), slog.Any("error", one.err))
+			a.s.log.Warn("a worker does not answer the admin listener", slog.Int("worker", one.Worker), slog.Any("error", one.Err))
 		}
 	}
 	return all
 }
 
-func (a *Admin) get(ctx context.Context, worker int, path string) (status int, body []byte, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%d:80%s", worker, path), http.NoBody)
+func (a *Admin) ask(ctx context.Context, worker int, method, path string) (status int, body []byte, err error) {
+	r, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("http://%d:80%s", worker, path), http.NoBody)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -157,10 +159,10 @@ func (a *Admin) get(ctx context.Context, worker int, path string) (status int, b
 
 func (a *Admin) metrics(w http.ResponseWriter, r *http.Request) {
 	pages := []*page{{worker: -1, text: a.own()}} // the supervisor, once asked, is always the same
-	for _, one := range a.ask(r.Context(), "/metrics") {
+	for _, one := range a.Get(r.Context(), "/metrics") {
 		p := &page{worker: one.Worker, incarnation: one.Incarnation}
-		if one.err == nil && one.status == http.StatusOK {
-			p.text = one.body
+		if one.Err == nil && one.Status == http.StatusOK {
+			p.text = one.Body
 		}
 		pages = append(pages, p)
 	}
@@ -229,10 +231,10 @@ func (a *Admin) ready(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "draining", http.StatusServiceUnavailable)
 		return
 	}
-	answers := a.ask(r.Context(), "/readyz")
+	answers := a.Get(r.Context(), "/readyz")
 	ready := 0
 	for _, one := range answers {
-		if one.Ready && one.err == nil && one.status == http.StatusOK {
+		if one.Ready && one.Err == nil && one.Status == http.StatusOK {
 			ready++
 		}
 	}
@@ -249,9 +251,9 @@ func (a *Admin) memory(w http.ResponseWriter, r *http.Request) {
 		a.s.log.Warn("resident memory is not known here", slog.Any("error", err))
 	}
 	workers := []memprof.Report{}
-	for _, one := range a.ask(r.Context(), "/debug/mem") {
+	for _, one := range a.Get(r.Context(), "/debug/mem") {
 		var report memprof.Report
-		if one.err == nil && one.status == http.StatusOK && json.Unmarshal(one.body, &report) == nil {
+		if one.Err == nil && one.Status == http.StatusOK && json.Unmarshal(one.Body, &report) == nil {
 			workers = append(workers, report)
 		}
 	}

@@ -19,7 +19,8 @@ func fetch(t *testing.T, a *Admin, path string) (int, string) {
 
 func TestAdminPages(t *testing.T) {
 	s := startReady(t, testOptions(3, ""))
-	a := NewAdmin(s, "a title", map[string]http.Handler{"GET /cluster": http.NotFoundHandler()})
+	a := NewAdmin(s, "a title")
+	a.Handle("GET /cluster", "more", http.NotFound)
 	for path, want := range map[string]string{
 		"/":                                  "a title",
 		"/livez":                             "ok",
@@ -38,6 +39,14 @@ func TestAdminPages(t *testing.T) {
 			t.Errorf("%s: %d, want %d", path, code, want)
 		}
 	}
+	if _, body := fetch(t, a, "/"); !strings.Contains(body, "/cluster       more\n") {
+		t.Errorf("index %s", body)
+	}
+	for _, one := range a.Ask(t.Context(), http.MethodPost, "/metrics") {
+		if one.Err != nil || one.Status != http.StatusMethodNotAllowed {
+			t.Errorf("worker %d: %d, %v", one.Worker, one.Status, one.Err)
+		}
+	}
 	_, body := fetch(t, a, "/metrics")
 	expect(t, "sum", values(t, []byte(body)), map[string]string{
 		`g`: "6", `rookery_worker_processes{state="ready"}`: "3", `rookery_worker_process_restarts_total`: "0",
@@ -53,7 +62,7 @@ func TestAdminPages(t *testing.T) {
 // TestAdminCountsOn: the counters of a worker that is killed stay in the sum.
 func TestAdminCountsOn(t *testing.T) {
 	s := startReady(t, testOptions(2, ""))
-	a := NewAdmin(s, "", nil)
+	a := NewAdmin(s, "")
 	const key = `a_total{cause="x y} 1"}`
 	_, body := fetch(t, a, "/metrics")
 	expect(t, "before", values(t, []byte(body)), map[string]string{key: "3"})
@@ -73,7 +82,7 @@ func TestAdminCountsOn(t *testing.T) {
 // costs its part of the answer and not the answer.
 func TestAdminOfSilentWorkers(t *testing.T) {
 	s := startReady(t, testOptions(1, "silent"))
-	a := NewAdmin(s, "", nil)
+	a := NewAdmin(s, "")
 	if code, body := fetch(t, a, "/readyz"); code != 503 || !strings.Contains(body, "0 of 1") {
 		t.Errorf("silent: %d %s", code, body)
 	}
@@ -81,7 +90,7 @@ func TestAdminOfSilentWorkers(t *testing.T) {
 		t.Errorf("profile of a silent worker: %d", code)
 	}
 	s = startReady(t, testOptions(2, "busy"))
-	a = NewAdmin(s, "", nil)
+	a = NewAdmin(s, "")
 	if code, body := fetch(t, a, "/readyz"); code != 503 || !strings.Contains(body, "1 of 2") {
 		t.Errorf("busy: %d %s", code, body)
 	}

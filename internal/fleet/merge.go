@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -83,7 +84,7 @@ func (m *merger) bury(p *page) {
 		}
 		for _, key := range f.keys {
 			if v, ok := p.samples[key]; ok {
-				m.gone[key] += v
+				m.gone[key] = f.join(m.gone[key], v) // of none: 0
 			}
 		}
 	}
@@ -92,10 +93,24 @@ func (m *merger) bury(p *page) {
 // cumulative reports whether samples only grow.
 func (f *mergedFamily) cumulative() bool { return f.kind == "counter" || f.kind == "histogram" }
 
-// largest reports whether the largest value stands for all: what is the same
-// everywhere, and ages.
-func (f *mergedFamily) largest() bool {
-	return strings.HasSuffix(f.name, "_info") || strings.HasSuffix(f.name, "uptime_seconds")
+// Metrics of which the largest or the smallest value stands for all, by the end
+// of their name: what all processes see alike, ages, and what is true if it is
+// true everywhere.
+var (
+	largestOf  = []string{"_info", "uptime_seconds", "_cluster_nodes", "_cluster_view_version"}
+	smallestOf = []string{"_cluster_filled"}
+)
+
+// join returns what the values of two processes are together.
+func (f *mergedFamily) join(a, b float64) float64 {
+	is := func(end string) bool { return strings.HasSuffix(f.name, end) }
+	switch {
+	case slices.ContainsFunc(largestOf, is):
+		return max(a, b)
+	case slices.ContainsFunc(smallestOf, is):
+		return min(a, b)
+	}
+	return a + b
 }
 
 // parse reads p.text. The samples of a family stand behind its TYPE line, as
@@ -154,12 +169,11 @@ func (m *merger) write(out *bytes.Buffer, f *mergedFamily, fresh map[int]*page) 
 			one, ok := p.samples[key]
 			switch {
 			case !ok:
-			case f.largest() && found:
-				v = max(v, one)
+			case found:
+				v = f.join(v, one)
 			default:
-				v += one
+				v, found = one, true
 			}
-			found = found || ok
 		}
 		if !found {
 			continue

@@ -101,6 +101,20 @@ func TestMergeNeverFalls(t *testing.T) {
 	}
 }
 
+// What all processes see alike counts once, and what is true must be so
+// everywhere.
+func TestMergeAlike(t *testing.T) {
+	m := newMerger()
+	text := func(nodes, version, filled int) []byte {
+		return fmt.Appendf(nil, "# TYPE x_cluster_nodes gauge\nx_cluster_nodes %d\n# TYPE x_cluster_view_version counter\nx_cluster_view_version %d\n"+
+			"# TYPE x_cluster_filled gauge\nx_cluster_filled %d\n", nodes, version, filled)
+	}
+	got := values(t, m.merge([]*page{{worker: 0, incarnation: 1, text: text(4, 7, 1)}, {worker: 1, incarnation: 2, text: text(4, 9, 0)}}))
+	expect(t, "two", got, map[string]string{"x_cluster_nodes": "4", "x_cluster_view_version": "9", "x_cluster_filled": "0"})
+	got = values(t, m.merge([]*page{{worker: 0, incarnation: 1, text: text(4, 8, 1)}, {worker: 1, incarnation: 3, text: text(3, 8, 1)}}))
+	expect(t, "replaced", got, map[string]string{"x_cluster_nodes": "4", "x_cluster_view_version": "9", "x_cluster_filled": "1"})
+}
+
 // What is not in the format is left out.
 func TestMergeIgnoresNonsense(t *testing.T) {
 	m := newMerger()

@@ -46,32 +46,21 @@ func pass(conn *net.UnixConn, tag byte, c syscall.Conn) error {
 }
 
 // Pass passes a connection to a worker, which gets it from Worker.Conns(tag).
-// c remains the caller's to close. It waits at most a second.
+// c remains the caller's to close. It waits at most a second. The error is
+// ErrClosed when the worker is not running.
 func (s *Supervisor) Pass(worker int, tag byte, c syscall.Conn) error {
 	p := s.find(worker)
 	if p == nil {
 		return ErrClosed
 	}
-	if err := pass(p.passing, tag, c); err != nil {
+	err := pass(p.passing, tag, c)
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return ErrClosed // it has ended a moment ago
+	}
+	if err != nil {
 		return fmt.Errorf("fleet: pass a connection to worker %d: %w", worker, err)
 	}
 	return nil
-}
-
-// PassPeers serves the node's peer listener until it is closed: each connection
-// goes to the worker that its preamble names, with TagPeer, or is closed when
-// that one does not run. It returns when all its goroutines have ended.
-func (s *Supervisor) PassPeers(l net.Listener) {
-	Deal(l, func(worker uint16, c net.Conn) {
-		defer c.Close()
-		err := net.ErrClosed
-		if sc, ok := c.(syscall.Conn); ok {
-			err = s.Pass(int(worker), TagPeer, sc)
-		}
-		if err != nil {
-			s.log.Warn("connection of a peer refused", "from", c.RemoteAddr().String(), "worker", worker, "error", err)
-		}
-	}, s.log)
 }
 
 // takePassed waits for the next passed connection.

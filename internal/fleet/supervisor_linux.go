@@ -299,11 +299,12 @@ func (s *Supervisor) find(worker int) *process {
 	return s.procs[worker]
 }
 
-// Send queues a frame for a worker; the payload is copied. It never blocks:
-// ErrFull says that the worker does not read, ErrClosed that none runs.
-func (s *Supervisor) Send(worker int, kind byte, payload []byte) error {
-	p := s.find(worker)
-	if p == nil {
+// Send queues a frame for a worker process; the payload is copied. It never
+// blocks: ErrFull says that the process does not read, ErrClosed that it has
+// ended, even if another one runs in its place.
+func (s *Supervisor) Send(to Process, kind byte, payload []byte) error {
+	p := s.find(to.Worker)
+	if p == nil || p.Incarnation != to.Incarnation {
 		return ErrClosed
 	}
 	return p.control.Send(kind, payload)

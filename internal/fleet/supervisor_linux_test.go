@@ -28,8 +28,9 @@ func TestLife(t *testing.T) {
 		}
 	}
 	big := strings.Repeat("x", PayloadMax)
-	for i := range 3 {
-		if err := s.Send(i, kindEcho, []byte(big)); err != nil {
+	all := s.Processes()
+	for _, p := range all {
+		if err := s.Send(p, kindEcho, []byte(big)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -39,8 +40,11 @@ func TestLife(t *testing.T) {
 			t.Errorf("worker %d returned %d bytes", f.from.Worker, len(f.payload))
 		}
 	}
-	if err := s.Send(7, kindEcho, nil); !errors.Is(err, ErrClosed) {
+	if err := s.Send(Process{Worker: 7}, kindEcho, nil); !errors.Is(err, ErrClosed) {
 		t.Errorf("frame for nobody: %v", err)
+	}
+	if err := s.Send(Process{Worker: 1, Incarnation: all[1].Incarnation + 1}, kindEcho, nil); !errors.Is(err, ErrClosed) {
+		t.Errorf("frame for a former process: %v", err)
 	}
 	if err := s.Drain(t.Context()); err != nil {
 		t.Error(err)
@@ -51,7 +55,7 @@ func TestLife(t *testing.T) {
 	if _, err := os.Stat(s.Dir()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the directory for sockets is left: %v", err)
 	}
-	if err := s.Send(0, kindEcho, nil); !errors.Is(err, ErrClosed) {
+	if err := s.Send(all[0], kindEcho, nil); !errors.Is(err, ErrClosed) {
 		t.Errorf("frame after the end: %v", err)
 	}
 }
@@ -235,30 +239,30 @@ func TestLifeline(t *testing.T) {
 	}
 }
 
-// TestPassConnections: the supervisor passes connections to the worker that
-// their preamble names.
+// TestPassConnections: the supervisor passes connections to a worker.
 func TestPassConnections(t *testing.T) {
 	s := startReady(t, testOptions(2, ""))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	dealt := make(chan struct{})
-	go func() {
-		defer close(dealt)
-		s.PassPeers(l)
-	}()
-	defer func() { <-dealt }()
 	defer l.Close()
 	for i := range 20 {
 		c, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		// What follows the preamble at once is not lost.
-		if _, err := c.Write(append(AppendPreamble(nil, uint16(i%2)), "ping\n"...)); err != nil {
+		if _, err := c.Write([]byte("ping\n")); err != nil {
 			t.Fatal(err)
 		}
+		in, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Pass(i%2, TagPeer, in.(*net.TCPConn)); err != nil {
+			t.Fatal(err)
+		}
+		in.Close()
 		r := bufio.NewReader(c)
 		_ = c.SetDeadline(time.Now().Add(patience))
 		for _, want := range []string{fmt.Sprintf("worker %d\n", i%2), "ping\n"} {
@@ -266,18 +270,9 @@ func TestPassConnections(t *testing.T) {
 				t.Errorf("line %q, %v; want %q", line, err, want)
 			}
 		}
+		if err := s.Pass(9, TagPeer, c.(*net.TCPConn)); !errors.Is(err, ErrClosed) {
+			t.Errorf("passed to nobody: %v", err)
+		}
 		c.Close()
-	}
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if _, err := c.Write(AppendPreamble(nil, 9)); err != nil { // there is none
-		t.Fatal(err)
-	}
-	_ = c.SetDeadline(time.Now().Add(patience))
-	if n, err := c.Read(make([]byte, 1)); err == nil {
-		t.Errorf("read %d bytes of a worker that is not there", n)
 	}
 }
