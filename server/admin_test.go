@@ -193,12 +193,13 @@ func TestMetricsAreAccurate(t *testing.T) {
 // TestMetricsAreDescribed: every family has help and a type, is listed, has
 // only labels of a few values, and histograms are whole.
 func TestMetricsAreDescribed(t *testing.T) {
-	s := startServer(t, Options{}, testMethods)
+	s := startCluster(t, 1, Options{}, testMethods)[0]
 	dial(t, s.TCPAddr()).ask(marker)
 	runtime.GC()
 	m := scrape(t, s)
 	allowed := map[string]bool{"protocol": true, "state": true, "reason": true, "cause": true, "kind": true, "on": true, "direction": true,
-		"component": true, "outcome": true, "loop": true, "version": true, "go": true, "backend": true}
+		"component": true, "outcome": true, "loop": true, "version": true, "go": true, "backend": true,
+		"role": true, "lane": true}
 	for name, f := range m {
 		if f.help == "" || f.kind == "UNTYPED" {
 			t.Errorf("%s: type %v, help %q", name, f.kind, f.help)

@@ -85,7 +85,7 @@ func (p page) members(v *cluster.View) {
 	for state := cluster.Alive; state <= cluster.Left; state++ {
 		p.gauge(fmt.Sprintf("rookery_cluster_nodes{state=%q}", state), count[state])
 	}
-	p.counter("rookery_cluster_view_version", int64(version))
+	p.counter("rookery_cluster_views_total", int64(version))
 }
 
 func (p page) decisions(st *cluster.Stats) {

@@ -42,7 +42,7 @@ type fakeCore struct {
 var errNoRoom = errors.New("no room")
 
 // startFleet starts n servers of one cluster.
-func startFleet(t *testing.T, n int, o Options, setup func(s *Server)) (*fakeNet, []*Server) {
+func startFleet(t testing.TB, n int, o Options, setup func(s *Server)) (*fakeNet, []*Server) {
 	t.Helper()
 	net := &fakeNet{t: t}
 	var servers []*Server

@@ -100,7 +100,7 @@ var families = map[string]family{
 	"rookery_cluster_foreign_handlers":               {"gauge", "Handlers that run or wait for clients of other peers."},
 	"rookery_cluster_foreign_queue":                  {"gauge", "Requests of other peers that wait for a handler."},
 	"rookery_cluster_nodes":                          {"gauge", "Nodes of the cluster as this one sees them, by state."},
-	"rookery_cluster_view_version":                   {"counter", "Changes of the view of the cluster."},
+	"rookery_cluster_views_total":                    {"counter", "Changes of the view of the cluster."},
 	"rookery_cluster_sessions":                       {"gauge", "Sessions at home here, and copies held for others."},
 	"rookery_cluster_filled":                         {"gauge", "1 if every session at home here has all its copies."},
 	"rookery_cluster_publications_pending":           {"gauge", "Publications of this peer that are not through."},

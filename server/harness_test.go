@@ -55,7 +55,7 @@ var stacks = regexp.MustCompile(`(?m) stack=.*$`)
 
 // startServer starts a server with all listeners on free ports, after setup.
 // It is closed with the test, which shows its log if it failed.
-func startServer(t *testing.T, o Options, setup func(s *Server)) *Server {
+func startServer(t testing.TB, o Options, setup func(s *Server)) *Server {
 	t.Helper()
 	out := new(logBuffer)
 	if o.Logger == nil {

@@ -273,7 +273,7 @@ func (t replicas) Spread(payload []byte, origin cluster.Origin, again bool) (clu
 		return nil, err
 	}
 	sp := t.mcp().Spread(&p, origin)
-	sp.Again = again
+	sp.Again, sp.Later = again, true
 	return sp, nil
 }
 
