@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -52,6 +53,9 @@ func parseNodes(args []string) ([]balancedNode, error) {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			return nil, fmt.Errorf("%q: %w", arg, err)
 		}
+		if slices.ContainsFunc(nodes, func(n balancedNode) bool { return n.Name == name || n.Addr == addr }) {
+			return nil, fmt.Errorf("%q: its name or address is there already", arg)
+		}
 		nodes = append(nodes, balancedNode{name, addr, fmt.Sprintf("%04x", shard.Tag(name))})
 	}
 	return nodes, nil
@@ -67,50 +71,76 @@ func writeBalancer(w io.Writer, t *template.Template, listen string, nodes []bal
 // balancers are the configurations. Both send a request without a session to
 // any node, one with a session to the node in its id, and elsewhere when that
 // node is down. Streams stay open for hours; responses are not buffered.
+//
+// HAProxy asks two questions of a node, and so needs two backends. "Is it
+// there?": if not, its connections are cut, so that clients of a machine that is
+// gone without a word come back at once. "Does it want clients?": a node that is
+// drained does not, but those it has leave at its own pace. nginx asks nothing;
+// it learns from connections that fail, and a drained node is taken out of its
+// configuration.
 var balancers = template.Must(template.New("").Parse(`
-{{define "haproxy"}}global
-    maxconn 100000
-
-defaults
+{{define "haproxy"}}defaults
     mode http
-    option http-keep-alive
-    option redispatch
     retries 3
+    option redispatch 1
+    # A node that answers 503 has not served the request.
     retry-on conn-failure 503
     timeout connect 2s
     timeout client 1h
     timeout server 1h
     timeout http-request 10s
+    option srvtcpka
+    srvtcpka-idle 10s
+    srvtcpka-intvl 5s
+    srvtcpka-cnt 3
+    default-server check inter 500ms fall 2 rise 2
 
 frontend rookery
     bind {{.Listen}}
-    default_backend nodes
-
-backend nodes
-    balance leastconn
-    option httpchk GET /mcp
-    http-check expect rstatus ^[24]
     # The first four digits of a session's id name the node that made it.
+{{- range .Nodes}}
+    use_backend sessions if { req.hdr(mcp-session-id) -m beg -i {{.Tag}} } { srv_is_up(ready/{{.Name}}) }
+{{- end}}
+    default_backend ready
+
+# Sessions whose node wants clients go there.
+backend sessions
+    option httpchk GET /readyz
+    http-check expect rstatus ^(200|503)
 {{- range .Nodes}}
     use-server {{.Name}} if { req.hdr(mcp-session-id) -m beg -i {{.Tag}} }
 {{- end}}
 {{- range .Nodes}}
-    server {{.Name}} {{.Addr}} check inter 500ms fall 2 rise 2 on-marked-down shutdown-sessions
+    server {{.Name}} {{.Addr}} on-marked-down shutdown-sessions
+{{- end}}
+
+# All else goes to any node that wants clients; one that drains says 503.
+backend ready
+    balance leastconn
+    option httpchk GET /readyz
+    http-check expect status 200
+{{- range .Nodes}}
+    server {{.Name}} {{.Addr}}
 {{- end}}
 {{end}}
-{{define "nginx"}}worker_processes auto;
+{{define "nginx"}}# Take a node out and reload before it is drained.
+worker_processes auto;
+worker_rlimit_nofile 131072;
 events { worker_connections 65536; }
 
 http {
+    access_log off;
+
     # The first four digits of a session's id name the node that made it.
     map $http_mcp_session_id $rookery_nodes {
-        default any;
+        default rookery;
 {{- range .Nodes}}
-        ~*^{{.Tag}} {{.Name}};
+        ~*^{{.Tag}} rookery-{{.Name}};
 {{- end}}
     }
 
-    upstream any {
+    upstream rookery {
+        zone rookery 64k;
         least_conn;
 {{- range .Nodes}}
         server {{.Addr}} max_fails=1 fail_timeout=2s;
@@ -118,7 +148,8 @@ http {
         keepalive 64;
     }
 {{range $n := .Nodes}}
-    upstream {{$n.Name}} {
+    upstream rookery-{{$n.Name}} {
+        zone rookery-{{$n.Name}} 64k;
         server {{$n.Addr}} max_fails=1 fail_timeout=2s;
 {{- range $.Nodes}}{{if ne .Name $n.Name}}
         server {{.Addr}} backup;
@@ -135,10 +166,9 @@ http {
             proxy_set_header Host $http_host;
             proxy_buffering off;
             proxy_request_buffering off;
+            client_max_body_size 16m;
             proxy_connect_timeout 2s;
             proxy_read_timeout 1h;
-            proxy_next_upstream error timeout http_503;
-            proxy_next_upstream_tries 3;
         }
     }
 }

@@ -116,9 +116,6 @@ func (c *config) check(given func(name string) bool) error {
 	if c.gossip == "" && len(c.join) > 0 {
 		refuse("join needs gossip and peer")
 	}
-	if c.workers != 1 && c.gossip != "" && c.clusterGiven {
-		refuse("workers %v: a node of several processes joins no cluster in this version; leave out the one or the other", c.workers)
-	}
 	if c.replicas == 1 && c.durability == "acked" {
 		refuse("replicas 1 leaves no copy that could hold a publication: more replicas, or durability async")
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -45,20 +44,30 @@ func (c *config) clusterIdentity() (*server.ClusterOptions, error) {
 	if err != nil {
 		return nil, err
 	}
-	var identity *tls.Config
-	if c.clusterCert != "" {
-		if identity, err = (cluster.CertFiles{Cert: c.clusterCert, Key: c.clusterKeyPEM, CA: c.ca}).TLS(); err != nil {
+	o, err := c.clusterPart(keys)
+	if err != nil {
+		return nil, err
+	}
+	o.Gossip, o.Peer, o.Advertise, o.Join = c.gossip, c.peer, c.advertise, c.join
+	return o, nil
+}
+
+// clusterPart returns what all processes of a node have in common. Without keys
+// they are linked with each other only.
+func (c *config) clusterPart(keys *cluster.Keys) (*server.ClusterOptions, error) {
+	o := &server.ClusterOptions{
+		Name: c.clusterName, Node: c.node, Keys: keys, Replicas: c.replicas, Acked: c.durability == "acked", AckTimeout: c.ackTimeout,
+	}
+	if o.Replicas == 0 {
+		o.Replicas = -1
+	}
+	if keys != nil && c.clusterCert != "" {
+		var err error
+		if o.TLS, err = (cluster.CertFiles{Cert: c.clusterCert, Key: c.clusterKeyPEM, CA: c.ca}).TLS(); err != nil {
 			return nil, err
 		}
 	}
-	replicas := c.replicas
-	if replicas == 0 {
-		replicas = -1
-	}
-	return &server.ClusterOptions{
-		Name: c.clusterName, Node: c.node, Gossip: c.gossip, Peer: c.peer, Advertise: c.advertise, Join: c.join,
-		Keys: keys, TLS: identity, Replicas: replicas, Acked: c.durability == "acked", AckTimeout: c.ackTimeout,
-	}, nil
+	return o, nil
 }
 
 // clusterListeners are the addresses that other nodes speak to.

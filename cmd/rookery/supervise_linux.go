@@ -43,17 +43,24 @@ func supervise(ctx context.Context, s *settings, n int, signals <-chan os.Signal
 		return err
 	}
 	defer b.close()
+	crew, err := newCrew(ctx, c, b, log)
+	if err != nil {
+		return err
+	}
+	defer crew.close()
 	sup, err := fleet.Start(fleet.Options{
 		Workers: n, Args: s.workerArgs(n), Env: withoutSettings(s.environ), Files: b.files,
-		Processors: max(1, runtime.GOMAXPROCS(0)/n), Logger: log,
+		Processors: max(1, runtime.GOMAXPROCS(0)/n), Logger: log, Receive: crew.receive, Changed: crew.changed,
 	})
 	if err != nil {
 		return err
 	}
 	defer sup.Kill()
+	crew.start(sup)
 	if b.admin != nil {
-		title := fmt.Sprintf("rookery %s, node %s, %d workers", build().Version, c.node, n)
-		defer serveAdmin(b.admin, fleet.NewAdmin(sup, title), log)()
+		admin := fleet.NewAdmin(sup, fmt.Sprintf("rookery %s, node %s, %d workers", build().Version, c.node, n))
+		crew.handle(admin)
+		defer serveAdmin(b.admin, admin, log)()
 	}
 	if err := sup.Ready(ctx); err == nil {
 		if err := announce(out, c, b.addrs, fmt.Sprintf(", %d workers", n)); err != nil {
@@ -66,7 +73,7 @@ func supervise(ctx context.Context, s *settings, n int, signals <-chan os.Signal
 	log.Info("draining; a second signal ends at once", "cause", context.Cause(ctx), "timeout", c.drainTimeout)
 	// Workers cut what is left at the deadline themselves; past the grace they
 	// are killed.
-	return drain(c.drainTimeout+cutGrace, sup.Drain, signals, log)
+	return drain(c.drainTimeout+cutGrace, crew.drain, signals, log)
 }
 
 // bound are the sockets of a node.

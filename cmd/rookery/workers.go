@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+
+	"github.com/rookery-server/rookery/cluster"
 )
 
 // workerCount is the setting --workers: a number, or zero for "auto".
@@ -13,8 +15,8 @@ type workerCount int
 
 const workersAuto workerCount = 0
 
-// workersCeiling bounds --workers.
-const workersCeiling = 1024
+// workersCeiling bounds --workers: as many as a node can announce.
+const workersCeiling = cluster.WorkersMax
 
 func (n workerCount) String() string {
 	if n == workersAuto {
