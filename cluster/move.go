@@ -32,8 +32,8 @@ const fetchAgain = 30 * time.Millisecond
 // its turn comes: to where its client has just opened a stream.
 func (c *Core) HandOverTo(ref uint64, link uint32) {
 	l := c.link(link)
-	if l == nil {
-		return
+	if l == nil || !c.plan.Load().accepts(l) {
+		return // a node that drains would give it away again
 	}
 	c.later(func() { c.handOver(ref, l) })
 }

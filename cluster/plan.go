@@ -102,6 +102,13 @@ func (p *plan) read(c *Core, v *View) {
 	}
 }
 
+// accepts reports whether sessions may be placed on a peer.
+func (p *plan) accepts(l *Link) bool {
+	return slices.ContainsFunc(p.nodes, func(n *planNode) bool {
+		return slices.ContainsFunc(n.workers, func(w planWorker) bool { return w.link == l })
+	})
+}
+
 // maxNodes is how many nodes hold copies; a rank is one byte.
 const maxNodes = 255
 
