@@ -67,7 +67,7 @@ func (f *filler) start(links []*Link) bool {
 		}
 		switch parts, ok := l.beginFill(); {
 		case !ok:
-			f.due = true // no room to say so
+			f.due = true // not yet
 		case parts > 0:
 			f.links = append(f.links, l)
 		}
@@ -135,10 +135,14 @@ func (f *filler) covered(c *Core) bool {
 func (f *filler) idle() bool { return !f.on && !f.pending && !f.due }
 
 // beginFill turns the wanted partitions into ones that are being filled and
-// returns how many there are; ok is false if there is no room to say so.
+// returns how many there are; ok is false if there is no room to say so, or if
+// changes of before are on their way still, which the fill would overtake.
 func (l *Link) beginFill() (n int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.m.Acked(batch.Data) < l.behind {
+		return 0, false
+	}
 	var parts []uint16
 	for p := range l.parts {
 		if l.parts[p].state == partWanted {

@@ -48,6 +48,7 @@ func (in *inbound) handle(lane batch.Lane, msg []byte) error {
 }
 
 // bound returns the session that a handle names, if the peer is its home still.
+// If it is not, it is told so, once.
 func (in *inbound) bound(handle uint32) (ref uint64, ok bool) {
 	page := handle / pageSize
 	if int(page) >= len(in.pages) || in.pages[page] == nil {
@@ -58,7 +59,14 @@ func (in *inbound) bound(handle uint32) (ref uint64, ok bool) {
 		return 0, false
 	}
 	s, ok := in.l.core.o.Store.Load(ref)
-	return ref, ok && s.home() == in.l.num
+	if ok && s.home() == in.l.num {
+		return ref, true
+	}
+	in.bind(handle, 0)
+	if ok {
+		in.l.core.stale(in.l, &s)
+	}
+	return 0, false
 }
 
 func (in *inbound) bind(handle uint32, ref uint64) bool {

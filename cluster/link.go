@@ -29,9 +29,11 @@ type Link struct {
 	m        *batch.Link          // guarded by mu
 	life     uint32               // guarded by mu; how many machines there were, see reset
 	appended [batch.Lanes]uint64  // guarded by mu; last message of each lane
+	written  [batch.Lanes]uint64  // guarded by mu; last message that was given to the kernel
 	bodies   [batch.Lanes]bodyOut // guarded by mu
 	parts    []partition          // guarded by mu; nil as long as no copies are there
 	filling  int                  // guarded by mu; partitions in state partFilling
+	behind   uint64               // guarded by mu; data that must not arrive behind the next fill
 	overrun  bool                 // guarded by mu; a partition fell back to partWanted
 }
 
@@ -79,7 +81,7 @@ func (l *Link) reset() bool {
 	l.m = l.machine()
 	l.in = inbound{}
 	l.in.init(l)
-	l.appended = [batch.Lanes]uint64{}
+	l.appended, l.written = [batch.Lanes]uint64{}, [batch.Lanes]uint64{}
 	l.bodies = [batch.Lanes]bodyOut{}
 	for i := range l.parts {
 		if part := &l.parts[i]; part.state != partNone {
@@ -87,7 +89,7 @@ func (l *Link) reset() bool {
 			l.overrun = true
 		}
 	}
-	l.filling = 0
+	l.filling, l.behind = 0, 0
 	return true
 }
 
@@ -99,6 +101,18 @@ func (l *Link) NextFrame(dst []byte) []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.m.NextFrame(dst)
+}
+
+// Written implements Endpoint.
+func (l *Link) Written() {
+	l.mu.Lock()
+	for lane := range l.written {
+		l.written[lane] = l.m.Sent(batch.Lane(lane))
+	}
+	l.mu.Unlock()
+	if l.core.spread.flushing.Load() {
+		l.core.wakeUp()
+	}
 }
 
 // Heartbeat implements Endpoint.
@@ -236,6 +250,14 @@ func (l *Link) mark() mark {
 	return mark{l.life, l.appended[batch.Data], l.appended[batch.Bulk]}
 }
 
+// flushed reports whether everything before m was given to the kernel, which
+// sends it even if this process is killed.
+func (l *Link) flushed(m mark) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return m.life != l.life || l.written[batch.Data] >= m.data && l.written[batch.Bulk] >= m.bulk
+}
+
 // reached reports whether the peer has processed everything before m.
 func (l *Link) reached(m mark) bool {
 	l.mu.Lock()
@@ -293,7 +315,7 @@ func (l *Link) want(part *partition) {
 	if part.state == partFilling {
 		l.filling--
 	}
-	part.state, l.overrun = partWanted, true
+	part.state, l.overrun, l.behind = partWanted, true, l.appended[batch.Data]
 	l.core.count.refills.Add(1)
 	l.core.wakeUp()
 }
@@ -318,7 +340,7 @@ func (l *Link) plan(holds func(p uint16) bool, again bool) (wanted int) {
 		case !held:
 			*part = partition{}
 		case part.state == partNone || again:
-			part.state = partWanted
+			part.state, l.behind = partWanted, l.appended[batch.Data]
 		}
 		if part.state == partWanted {
 			wanted++

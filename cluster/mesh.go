@@ -25,6 +25,7 @@ import (
 type Endpoint interface {
 	NextFrame(dst []byte) []byte         // appends at most one frame that has something to say
 	Heartbeat(dst []byte) []byte         // appends a frame even if there is nothing to say
+	Written()                            // all frames that NextFrame gave were written to the connection
 	Receive(p []byte) (n int, err error) // takes whole frames from p, which stays the caller's
 	Need(p []byte) int                   // bytes of the frame that p starts with
 	Hello() batch.Hello                  // versions, limits, incarnations and how far the link got

@@ -257,6 +257,7 @@ func (c *meshConn) write() error {
 		}
 		if n > 0 {
 			wrote = time.Now()
+			c.mp.ep.Written()
 			continue // more may have come meanwhile
 		}
 		select {

@@ -49,6 +49,8 @@ func (e *testEnd) NextFrame(dst []byte) []byte {
 	return e.link.NextFrame(dst)
 }
 
+func (e *testEnd) Written() {}
+
 func (e *testEnd) Heartbeat(dst []byte) []byte {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -43,7 +43,6 @@ type Outgoing struct {
 	number   uint64
 	origin   Origin
 	payload  []byte
-	again    bool
 	deadline time.Duration
 
 	waiting   []uint32 // links that have not reported; 0 is this peer
@@ -132,7 +131,7 @@ func (c *Core) StartPublish(payload []byte, key string) (*Outgoing, error) {
 	}
 	p.last++
 	out := &Outgoing{
-		number: p.last, origin: c.originOf(p.last, key), payload: payload, again: key != "",
+		number: p.last, origin: c.originOf(p.last, key), payload: payload,
 		deadline: c.o.Now() + c.o.AckTimeout, waiting: []uint32{0}, done: make(chan struct{}),
 	}
 	p.open = append(p.open, out)
@@ -197,14 +196,13 @@ func (c *Core) sendPublication(out *Outgoing, link uint32) bool {
 	b := append(make([]byte, 0, publishHead+len(out.payload)), kindPublish)
 	b = binary.AppendUvarint(b, out.number)
 	b = binary.AppendUvarint(b, c.pubs.open[0].number)
-	b = append(b, flagsOf(out.again, c.o.Acked))
+	b = append(b, flagsOf(c.o.Acked))
 	b = le.AppendUint64(b, view)
 	return l.send(batch.Data, append(appendOrigin(b, out.origin), out.payload...)) == nil
 }
 
 const (
-	flagAgain = 1 << iota
-	flagAcked
+	flagAcked = 1 << iota
 	flagBegan
 )
 
@@ -225,10 +223,7 @@ func (c *Core) greet(l *Link) {
 	}
 }
 
-func flagsOf(again, acked bool) (f byte) {
-	if again {
-		f |= flagAgain
-	}
+func flagsOf(acked bool) (f byte) {
 	if acked {
 		f |= flagAcked
 	}
@@ -238,7 +233,7 @@ func flagsOf(again, acked bool) (f byte) {
 // incoming is the publication as this peer spreads it itself.
 func (c *Core) incoming(out *Outgoing, view uint64) incoming {
 	return incoming{
-		inc: c.o.Self.Incarnation, number: out.number, base: c.pubs.open[0].number, again: out.again,
+		inc: c.o.Self.Incarnation, number: out.number, base: c.pubs.open[0].number,
 		acked: c.o.Acked, view: view, origin: out.origin, payload: out.payload,
 	}
 }
@@ -342,7 +337,6 @@ func (p *publishing) sentAgain(c *Core, r *resend, now time.Duration) bool {
 		if out.number < r.from || !slices.Contains(out.waiting, r.link) {
 			continue
 		}
-		out.again = true
 		if !c.sendPublication(out, r.link) {
 			r.from, r.at = out.number, now+publishAgain
 			return false

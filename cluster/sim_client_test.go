@@ -263,8 +263,8 @@ func (c *client) event(stream, seq uint32, what, by string) {
 	c.w.happened(uint64(seq))
 	if c.got[what] > 1 {
 		c.w.note("client %d: %s comes a second time", c.n, what)
-		if (c.w.isDead(c.by[what]) || c.as[what]>>epochBits < seq>>epochBits) && !*simStrict {
-			c.got[what]-- // see simStrict
+		if (c.w.isDead(c.by[what]) || c.as[what]>>epochBits < seq>>epochBits) && c.w.mayDouble && !*simStrict {
+			c.got[what]--
 			c.w.doubled++
 		}
 	} else {

@@ -96,17 +96,22 @@ func (w *world) heal() {
 	}
 }
 
-var simFaultNames = []string{"kill", "kill two", "split 3|1", "split 2|2", "one way", "pause", "long pause", "join", "slow", "cut", "move"}
+var simFaultNames = []string{"kill", "kill two", "crash", "split 3|1", "split 2|2", "one way", "pause", "long pause", "join", "slow", "cut", "move"}
 
 var simFaults = map[string]func(*world){
 	"kill": func(w *world) {
-		w.kill(w.any())
+		w.kill(w.any(), false)
 		w.recover(4 * time.Second)
 		w.restart()
 	},
 	"kill two": func(w *world) {
-		w.kill(w.any())
-		w.kill(w.any())
+		w.kill(w.any(), false)
+		w.kill(w.any(), false)
+		w.recover(4 * time.Second)
+		w.restart()
+	},
+	"crash": func(w *world) {
+		w.kill(w.any(), true)
 		w.recover(4 * time.Second)
 		w.restart()
 	},
@@ -129,6 +134,7 @@ var simFaults = map[string]func(*world){
 	},
 	"long pause": func(w *world) {
 		p := w.any()
+		w.mayDouble = true
 		p.pause()
 		w.recover(w.between(2*time.Second, 5*time.Second))
 		p.resume()

@@ -133,7 +133,7 @@ func (e *simEnd) pump() {
 	for e.c.open && e.flying < simSocket {
 		b := e.link.NextFrame(nil)
 		if len(b) == 0 {
-			return
+			break
 		}
 		for len(b) > 0 {
 			n := len(b)
@@ -143,6 +143,9 @@ func (e *simEnd) pump() {
 			e.fly(b[:n])
 			b = b[n:]
 		}
+	}
+	if e.c.open {
+		e.link.Written()
 	}
 }
 
@@ -193,34 +196,33 @@ func (e *simEnd) receive() {
 	}
 }
 
-// cut ends a connection: some of what is on its way still arrives.
+// cut ends a connection: some of what is on its way still arrives. What a
+// process has sent that is killed, all of that does, unless its machine is gone.
 func (w *world) cut(c *simConn) {
 	if !c.open {
 		return
 	}
 	w.note("CUT %s %s", c.ends[0].p.id, c.ends[1].p.id)
-	for _, e := range c.ends {
-		if e.p.dead || e.p.paused || w.blocked[[2]string{e.other.p.id.Node, e.p.id.Node}] {
-			continue
-		}
-		for _, x := range e.other.pieces {
-			e.rx = append(e.rx, x.b...)
-			if w.chance(40) {
-				break
-			}
-		}
-		if len(e.rx) > 0 && w.chance(50) {
-			e.rx = e.rx[:w.rng.IntN(len(e.rx)+1)]
-		}
-		e.receive()
-	}
 	c.open = false
 	w.conns = slices.DeleteFunc(w.conns, func(x *simConn) bool { return x == c })
 	for _, e := range c.ends {
 		e.p.links[e.link] = nil
-		if !e.p.dead {
-			e.link.Disconnect(errSimCut)
+		all := e.other.p.dead && !e.other.p.crashed
+		if !w.blocked[[2]string{e.other.p.id.Node, e.p.id.Node}] {
+			for _, x := range e.other.pieces {
+				e.rx = append(e.rx, x.b...)
+				if !all && w.chance(40) {
+					break
+				}
+			}
 		}
+		if len(e.rx) > 0 && !all && w.chance(50) {
+			e.rx = e.rx[:w.rng.IntN(len(e.rx)+1)]
+		}
+		e.p.do(func() {
+			e.receive()
+			e.link.Disconnect(errSimCut)
+		})
 	}
 	a, b := c.ends[0].p, c.ends[1].p
 	w.after(w.between(5*time.Millisecond, redial), func() { w.dial(a, b) })
@@ -243,7 +245,7 @@ func (w *world) block(from, to string, on bool) {
 		}
 		return
 	}
-	w.blocked[[2]string{from, to}] = true
+	w.blocked[[2]string{from, to}], w.mayDouble = true, true
 	for _, c := range slices.Clone(w.conns) {
 		a, b := c.ends[0].p.id.Node, c.ends[1].p.id.Node
 		if a == from && b == to || a == to && b == from {

@@ -33,6 +33,7 @@ type simSession struct {
 	stream simStream // the open one
 	busy   int       // calls in flight
 	opened bool      // a stream was opened since it was taken over
+	unsent uint32    // from this event on the client of the open stream has none; 0: it has all
 }
 
 // simStream is a connection: of this process (from 0) or of a peer.
@@ -147,7 +148,7 @@ func (st *simStore) set(s *simSession, full *Snapshot) {
 	}
 	delete(st.byID, s.ID)
 	s.Session, s.client, s.topics, s.log = full.Session, full.Client, slices.Clone(full.Topics), full.Log.clone()
-	s.opened = false
+	s.opened, s.unsent = false, 0
 	st.byID[s.ID] = s
 }
 
@@ -257,7 +258,7 @@ func (st *simStore) Promote(ref uint64, epoch uint32, unclean bool) bool {
 		s.Epoch = epoch
 		return true
 	}
-	s.Home, s.Epoch = 0, epoch
+	s.Home, s.Epoch, s.unsent = 0, epoch, 0
 	if unclean {
 		s.stream, s.opened = simStream{}, false
 		next := (uint64(s.log.Last) + 1<<16) | (1<<epochBits - 1)
@@ -275,6 +276,7 @@ func (st *simStore) HandOver(ref uint64, home, epoch uint32, f func(*Snapshot, u
 	if s == nil || s.Home != 0 || epoch <= s.Epoch || s.busy > 0 {
 		return false
 	}
+	st.commit(s)
 	conn := uint64(0)
 	if s.stream.from == home {
 		conn, s.stream = s.stream.conn, simStream{}
@@ -319,6 +321,7 @@ func (st *simStore) Merge(ref uint64, events []Event) {
 			continue
 		}
 		_ = st.send(s, string(e.Msg), e.Origin, true)
+		st.commit(s)
 	}
 }
 
@@ -369,10 +372,26 @@ func (st *simStore) send(s *simSession, msg string, o Origin, again bool) error 
 	e := Event{Stream: s.gets(), Seq: s.log.Last, Origin: o, Msg: []byte(msg)}
 	s.log.Events = append(s.log.Events, e)
 	st.p.core.Noted(s.ref, e.Stream, e.Seq, o, e.Msg)
-	if s.stream.conn != 0 {
-		st.out(s.stream, 0, st.eventText(&e))
+	if s.unsent == 0 {
+		s.unsent = e.Seq
 	}
 	return nil
+}
+
+// commit writes what the client of an open stream has not been sent.
+func (st *simStore) commit(s *simSession) {
+	from := s.unsent
+	s.unsent = 0
+	if from == 0 || s.Home != 0 || s.stream.conn == 0 {
+		return // kept
+	}
+	text := ""
+	for i := range s.log.Events {
+		if e := &s.log.Events[i]; e.Stream == s.gets() && e.Seq >= from {
+			text += st.eventText(e)
+		}
+	}
+	st.out(s.stream, 0, text)
 }
 
 func (st *simStore) eventText(e *Event) string {
@@ -423,6 +442,7 @@ func (st *simStore) endStream(s *simSession) {
 type simWalk struct {
 	st        *simStore
 	refs      []uint64
+	visited   []*simSession
 	msg       string
 	origin    Origin
 	again     bool
@@ -455,8 +475,20 @@ func (w *simWalk) Step(int) bool {
 		if err := w.st.send(s, w.msg, w.origin, w.again); err == nil || err == errHasIt {
 			w.delivered++
 		}
+		w.visited = append(w.visited, s)
 	}
 	return len(w.refs) == 0
+}
+
+// Commit is not needed yet: Step writes.
+
+func (w *simWalk) Commit() {
+	for _, s := range w.visited {
+		if w.st.byRef[s.ref] == s {
+			w.st.commit(s)
+		}
+	}
+	w.visited = nil
 }
 
 func (w *simWalk) Delivered() int { return w.delivered }
@@ -470,10 +502,12 @@ func (st *simStore) SpreadTo(ref uint64, payload []byte, origin Origin, again bo
 	if topic != "all" && topic != "one" && !slices.Contains(s.topics, topic) {
 		return nil
 	}
-	if err := st.send(s, text, origin, again); err != errHasIt {
-		return err
+	err := st.send(s, text, origin, again)
+	st.commit(s)
+	if err == errHasIt {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // request takes what a client of this process asks.
@@ -562,7 +596,7 @@ func (st *simStore) get(to simStream, s *simSession, stream, after string) {
 		s.State = s.State&^math.MaxUint32 | uint64(s.gets()+1)
 		st.p.core.Changed(s.ref)
 		st.mark(s, 0)
-		s.stream, s.opened = to, true
+		s.stream, s.opened, s.unsent = to, true, 0
 		st.hold(to, s, "open "+utoa(s.gets())+" "+utoa(s.log.Last)+"\n")
 		return
 	}
@@ -596,7 +630,7 @@ func (st *simStore) get(to simStream, s *simSession, stream, after string) {
 			text += st.eventText(e)
 		}
 	}
-	s.stream, s.opened = to, true
+	s.stream, s.opened, s.unsent = to, true, 0
 	st.hold(to, s, text)
 }
 

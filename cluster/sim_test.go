@@ -15,14 +15,12 @@ import (
 //	go test ./cluster -run TestSimulation -seed 4711 -simtrace
 //	go test ./cluster -run TestSimulation -simtime 2m -simseed $(git rev-parse HEAD)
 var (
-	simTime  = flag.Duration("simtime", 4*time.Second, "how long TestSimulation tries seeds")
-	simSeed  = flag.String("simseed", "", "any text: which seeds TestSimulation tries")
-	seedFlag = flag.Uint64("seed", 0, "the only seed of TestSimulation")
-	simTrace = flag.Bool("simtrace", false, "print what happens")
-	simKeep  = flag.Bool("simkeep", false, "go on after a failing seed and list all")
-	// A home that dies after it has written an event to a client and before the
-	// copies have it leaves a successor that cannot know of it.
-	simStrict = flag.Bool("simstrict", false, "events that come a second time after the death of a home are failures too")
+	simTime   = flag.Duration("simtime", 4*time.Second, "how long TestSimulation tries seeds")
+	simSeed   = flag.String("simseed", "", "any text: which seeds TestSimulation tries")
+	seedFlag  = flag.Uint64("seed", 0, "the only seed of TestSimulation")
+	simTrace  = flag.Bool("simtrace", false, "print what happens")
+	simKeep   = flag.Bool("simkeep", false, "go on after a failing seed and list all")
+	simStrict = flag.Bool("simstrict", false, "events that come twice because what a home had sent was lost are failures too")
 	simFault  = flag.String("simfaults", "", "faults of all seeds, with commas between")
 )
 
@@ -51,7 +49,7 @@ func TestSimulation(t *testing.T) {
 			break
 		}
 	}
-	t.Logf("%d seeds, %d failed, %.1f a second; %d events came twice after the death of a home", n, failed, float64(n)/time.Since(begin).Seconds(), doubled)
+	t.Logf("%d seeds, %d failed, %.1f a second; %d events came twice because what a home had sent was lost", n, failed, float64(n)/time.Since(begin).Seconds(), doubled)
 }
 
 // A seed gives the same history each time.

@@ -31,7 +31,10 @@ type world struct {
 	clients []*client
 	pubs    []*simPub
 	quiet   bool // no faults, no new work
-	doubled int  // events that clients had twice because of simStrict
+	doubled int  // events that clients had twice because of mayDouble
+	// mayDouble says that a home may have written an event to a client that
+	// never reached a copy: a machine was lost, or the network between.
+	mayDouble bool
 }
 
 // simConfig is what a seed decides once.
@@ -119,6 +122,7 @@ type proc struct {
 	store *simStore
 
 	dead    bool
+	crashed bool // with its machine: what it has sent is lost
 	paused  bool
 	since   time.Duration
 	waiting []func() // what came while it was paused
@@ -295,13 +299,14 @@ func viewText(v *View) (s string) {
 	return s
 }
 
-// kill ends a process. Others notice soon.
-func (w *world) kill(p *proc) {
+// kill ends a process, or its machine. Others notice soon.
+func (w *world) kill(p *proc, machine bool) {
 	if p.dead {
 		return
 	}
-	w.note("KILL %s", p.id)
-	p.dead = true
+	w.note("KILL %s, machine %v", p.id, machine)
+	p.dead, p.crashed = true, machine
+	w.mayDouble = w.mayDouble || machine
 	for _, q := range w.procs {
 		if k := q.known[p.id]; k != nil && !q.dead && !w.blocked[[2]string{p.id.Node, q.id.Node}] {
 			w.after(w.between(10*time.Millisecond, 400*time.Millisecond), func() {

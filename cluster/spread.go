@@ -3,6 +3,7 @@ package cluster
 import (
 	"encoding/binary"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/rookery-server/rookery/batch"
@@ -20,6 +21,13 @@ type spreading struct {
 	cur   *incoming
 	walk  Walk
 	start uint64 // hash of the view in which the walk began
+	// What a step has put into logs is written to clients when the links have
+	// given it to the kernel, or at flushBy: one that does not move is no reason
+	// to keep clients waiting.
+	visited  bool // all sessions
+	flushing atomic.Bool
+	flush    []linkMark
+	flushBy  time.Duration
 
 	// seen is, for each publisher, the last publication that was spread here.
 	seen map[uint64]uint64
@@ -29,11 +37,7 @@ type spreading struct {
 	ring     []replayed // the latest, for sessions that come from elsewhere
 	ringSize int        // bytes
 	inRing   map[Origin]publication
-	// ahead is, for each publisher, the last publication that a session which
-	// came here may have got at a former home: up to it logs are searched for
-	// what is spread.
-	ahead map[uint64]uint64
-	waits []wait // spread, but not yet held by all copies
+	waits    []wait // spread, but not yet held by all copies
 }
 
 // incoming is a publication that is to be spread here.
@@ -42,7 +46,6 @@ type incoming struct {
 	inc     uint64
 	number  uint64
 	base    uint64 // the publisher's oldest that is not through
-	again   bool
 	acked   bool
 	began   bool // no publication: number is the publisher's last when it first saw us
 	view    uint64
@@ -64,7 +67,8 @@ type publication struct{ inc, number uint64 }
 const (
 	ringMax      = 1024
 	ringBytesMax = 4 << 20
-	spreadStep   = 256 // sessions in a step
+	spreadStep   = 512 // sessions in a step
+	flushWait    = 50 * time.Millisecond
 	waitsMax     = 4096
 )
 
@@ -103,7 +107,7 @@ func (in *inbound) publish(r *reader, lane batch.Lane) error {
 	p := incoming{from: in.l, inc: in.l.peer.Incarnation, size: size}
 	p.number, p.base = r.uvarint(), r.uvarint()
 	flags := r.uint8()
-	p.again, p.acked, p.began = flags&flagAgain != 0, flags&flagAcked != 0, flags&flagBegan != 0
+	p.acked, p.began = flags&flagAcked != 0, flags&flagBegan != 0
 	p.view, p.origin = r.uint64(), r.origin()
 	p.payload = slices.Clone(r.rest())
 	if err := r.end(); err != nil {
@@ -126,12 +130,36 @@ func (s *spreading) step(c *Core, now time.Duration) (more bool) {
 	if s.cur == nil && !s.begin(c, now) {
 		return false
 	}
-	if s.walk.Step(spreadStep) {
+	if s.flushing.Load() {
+		if !s.flushed() && now < s.flushBy {
+			return false // Written comes
+		}
+		s.flushing.Store(false)
+		s.walk.Commit()
+	} else {
+		s.visited = s.walk.Step(spreadStep)
+		s.flush, s.flushBy = c.marks(), now+flushWait
+		s.flushing.Store(true)
+		if !s.flushed() {
+			return false
+		}
+		return true
+	}
+	if s.visited {
 		s.finish(c, now)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return s.cur != nil || len(s.queue) > 0 && len(s.waits) < waitsMax
+}
+
+func (s *spreading) flushed() bool {
+	for _, m := range s.flush {
+		if !m.l.flushed(m.m) {
+			return false
+		}
+	}
+	return true
 }
 
 // begin takes the next publication that may be spread.
@@ -155,7 +183,9 @@ func (s *spreading) begin(c *Core, now time.Duration) bool {
 			s.done(c, &in, statusRetry, 0)
 			continue
 		}
-		walk, err := c.o.Store.Spread(in.payload, in.origin, in.again || in.number <= s.ahead[in.inc])
+		// It may have come before: by way of a copy that was taken over, with a
+		// session that moved here or from the other side of a split.
+		walk, err := c.o.Store.Spread(in.payload, in.origin, true)
 		if err != nil {
 			c.count.badPublications.Add(1)
 			s.done(c, &in, statusHeld, 0) // nobody will ever understand it
@@ -215,7 +245,7 @@ func (s *spreading) remember(in *incoming, now time.Duration) {
 
 func (s *spreading) finish(c *Core, now time.Duration) {
 	in, delivered := s.cur, s.walk.Delivered()
-	s.cur, s.walk = nil, nil
+	s.cur, s.walk, s.flush, s.visited = nil, nil, nil, false
 	if !in.acked {
 		s.done(c, in, statusHeld, delivered)
 		return
@@ -313,11 +343,6 @@ func (s *spreading) replay(c *Core, ref uint64, seen map[uint64]uint64) (ok bool
 		}
 		if c.o.Store.SpreadTo(ref, e.payload, e.origin, true) == nil {
 			c.count.replayed.Add(1)
-		}
-	}
-	for inc, n := range seen {
-		if n > s.seen[inc] {
-			s.ahead[inc] = max(s.ahead[inc], n)
 		}
 	}
 	return true

@@ -126,8 +126,13 @@ type Store interface {
 
 // Walk is a publication on its way through the sessions of this process.
 type Walk interface {
-	// Step visits about max sessions and reports whether all were.
+	// Step puts the event into the logs of about max further sessions, whose
+	// changes go to Core.Noted, and reports whether all were visited.
 	Step(max int) (done bool)
+	// Commit writes to the clients of the sessions visited since the last Commit.
+	// The core calls it when the links have what Noted was told: a process that
+	// is killed leaves no client with an event that no copy has.
+	Commit()
 	// Delivered returns to how many clients it went or for how many it is kept.
 	Delivered() int
 }

@@ -28,14 +28,20 @@ func (c *Core) accept(l *Link, s *Snapshot) (ref uint64) {
 		}
 		return ref
 	}
-	if cur.home() != l.num && !c.newer(l, s.Epoch, &cur) {
+	switch {
+	case cur.home() != l.num && !c.newer(l, s.Epoch, &cur):
 		c.stale(l, &cur)
 		return 0
+	case cur.home() == l.num && s.Epoch < cur.Epoch:
+		return ref // overtaken by what was said later
 	}
 	if cur.Home == 0 {
 		c.count.fenced.Add(1)
 		c.log.Warn("a session had a newer home elsewhere; what this one wrote to its protocol state is lost",
 			"home", l.peer.String(), "epoch", s.Epoch, "ours", cur.Epoch)
+	}
+	if former := c.link(cur.home()); former != nil && former != l && former.alive.Load() && s.Epoch>>movesBits > cur.Epoch>>movesBits {
+		c.stale(former, &s.Session) // a split has ended, and we may be the first to know both sides
 	}
 	extra, ok := store.Replace(ref, s)
 	if !ok {
@@ -277,6 +283,8 @@ func (c *Core) take(ref uint64, id ID) {
 		return
 	}
 	c.count.takeovers.Add(1)
+	// Should it return, it hears this before anything else.
+	c.stale(c.link(s.Home), &Session{ID: id, Epoch: takeoverEpoch(s.Epoch)})
 	c.Opened(ref)
 	c.spread.replay(c, ref, nil)
 }

@@ -33,7 +33,7 @@ const (
 	kindGone    // conn: it has closed
 
 	// Publications.
-	kindPublish   // number, again, view, origin, payload
+	kindPublish   // number, the publisher's oldest open one, flags, view, origin, payload
 	kindPublished // number, status, delivered
 	kindNotify    // incarnation of the peer that asks, number, hops, origin, id, payload
 	kindNotified  // number, status
