@@ -161,7 +161,7 @@ func (st *simStore) Replace(ref uint64, full *Snapshot) (extra []Event, ok bool)
 		st.p.w.fail("%s: epoch of a session goes from %d back to %d", st.p.id, s.Epoch, full.Epoch)
 	}
 	if s.Home == 0 {
-		st.p.w.note("%s is fenced: %x epoch %d by %d", st.p.id, s.ID[:2], s.Epoch, full.Epoch)
+		st.p.w.note("%s is fenced: %x epoch %d by %d, topics %v", st.p.id, s.ID[:2], s.Epoch, full.Epoch, s.topics)
 		st.endStream(s)
 		s.busy = 0
 	}
@@ -253,7 +253,7 @@ func (st *simStore) Promote(ref uint64, epoch uint32, unclean bool) bool {
 	if s.isPointer() {
 		st.p.w.fail("%s: a pointer becomes a home", st.p.id)
 	}
-	st.p.w.note("%s is home of %x, epoch %d, unclean %v", st.p.id, s.ID[:2], epoch, unclean)
+	st.p.w.note("%s is home of %x, epoch %d, unclean %v, topics %v, last %x", st.p.id, s.ID[:2], epoch, unclean, s.topics, s.log.Last)
 	if s.Home == 0 {
 		s.Epoch = epoch
 		return true

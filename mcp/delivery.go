@@ -49,6 +49,15 @@ func (s *Server) sendToSession(ref uint64, n *notice) error {
 	}
 	body := n.keep(s.o.Events)
 	seq := s.note(ref, &sess, to.stream, body)
+	if n.later && to.st != 0 && to.flags&flagTCP == 0 && seq != 0 && body != 0 {
+		s.unsent.add(ref, event{to.stream, seq})
+		return nil
+	}
+	if first, waits := s.unsent.first(ref); waits {
+		if s.sendUnsent(ref); first.stream == to.stream && body != 0 {
+			return nil // it was among them
+		}
+	}
 	if to.st == 0 {
 		if body == 0 || seq == 0 {
 			return ErrNoStream

@@ -108,6 +108,7 @@ func (s *Server) demote(ref uint64, home, epoch uint32) (was Session, ok bool) {
 	if was.Stream != 0 {
 		s.sendElsewhere(was.Stream, was.Flags)
 	}
+	s.unsent.remove(ref)
 	for _, h := range s.held.drop(ref) {
 		s.sendElsewhere(h.st, h.flags)
 	}
@@ -161,6 +162,7 @@ func (s *Server) HandOver(ref uint64, home, epoch uint32, f func(sess Session, u
 	delivery := s.delivery(ref)
 	delivery.Lock()
 	defer delivery.Unlock()
+	s.sendUnsent(ref)
 	sess, ok := s.o.Sessions.Load(ref)
 	switch {
 	case !ok:

@@ -27,6 +27,7 @@ type notice struct {
 	body   uint32 // of msg in the event log, once somebody's log needs it; 0 none
 	lost   bool   // it cannot be kept
 	again  bool   // logs that have origin take it no more
+	later  bool   // streams of sessions are written to by sendUnsent, see unsent.go
 	origin Origin // of the event; zero: drawn
 	msg    []byte
 }

@@ -119,6 +119,7 @@ type Server struct {
 
 	deliveries [deliveryLocks]sync.Mutex // see delivery.go
 	held       heldStreams
+	unsent     unsent
 	posts      posts
 	beating    beating
 	scratch    sync.Pool // of *buffer

@@ -15,6 +15,9 @@ type Spread struct {
 	// whose log has an event of its Origin is not sent another. Streams without
 	// a log hear it once more. Set it before the first Step.
 	Again bool
+	// Later puts the event into the logs of sessions and leaves it to Commit to
+	// write it to their streams. Set it before the first Step.
+	Later bool
 
 	s         *Server
 	p         Publication
@@ -23,6 +26,7 @@ type Spread struct {
 	only      uint64  // the one session, 0 all
 	w         *walk
 	refs      []uint64 // ToSessions: those not told yet
+	noted     []uint64 // Later: sessions to write to
 	stage     spreadStage
 	delivered int
 }
@@ -105,7 +109,7 @@ func (sp *Spread) start() {
 	}
 	if sp.w != nil || len(sp.refs) > 0 {
 		sp.n = sp.p.notice()
-		sp.n.origin, sp.n.again = sp.origin, sp.Again
+		sp.n.origin, sp.n.again, sp.n.later = sp.origin, sp.Again, sp.Later
 	}
 }
 
@@ -142,6 +146,9 @@ func (sp *Spread) send(o owner) bool {
 	err := sp.s.sendToSession(o, sp.n)
 	switch {
 	case err == nil:
+		if sp.Later {
+			sp.noted = append(sp.noted, o)
+		}
 		return sp.s.countSent(nil)
 	case errors.Is(err, errHasIt):
 		return true
@@ -149,6 +156,23 @@ func (sp *Spread) send(o owner) bool {
 		return false
 	}
 	return sp.s.countSent(err)
+}
+
+// Commit writes to the clients whose logs have got the event since the last
+// Commit. It must follow each Step with Later, also the last one; until then
+// everything behind the event waits in its session's log.
+func (sp *Spread) Commit() {
+	for _, ref := range sp.noted {
+		sp.s.commit(ref)
+	}
+	sp.noted = sp.noted[:0]
+}
+
+func (s *Server) commit(ref uint64) {
+	delivery := s.delivery(ref)
+	delivery.Lock()
+	defer delivery.Unlock()
+	s.sendUnsent(ref)
 }
 
 // Close ends the walk before its end; afterwards and at the end it does
