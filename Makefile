@@ -98,6 +98,10 @@ bench-mem: build baseline ## what a connection costs, by kind and component; pic
 bench-cpu: build baseline ## server CPU per message beside the baselines (ARGS=--quick, --json)
 	bin/rookery bench-cpu $(ARGS)
 
+.PHONY: bench-cluster
+bench-cluster: build ## four nodes: death, failover, fan-out, copies, acknowledgements (ARGS='kill --kills 20', --quick, --json)
+	bin/rookery bench-cluster $(ARGS)
+
 ## ---- care
 
 .PHONY: check

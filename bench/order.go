@@ -26,6 +26,7 @@ type order struct {
 	Count   int           `json:"count,omitempty"`
 	Timeout time.Duration `json:"timeout_ns"`
 	Load    *LoadOrder    `json:"load,omitempty"`
+	Roam    *roamOrder    `json:"roam,omitempty"`
 }
 
 // answer is one line back. Lines with Final false report progress.
@@ -37,4 +38,5 @@ type answer struct {
 	Burst *BurstResult  `json:"burst,omitempty"`
 	Load  *LoadResult   `json:"load,omitempty"`
 	Fan   *FanoutResult `json:"fanout,omitempty"`
+	Roam  *roamAnswer   `json:"roam,omitempty"`
 }

@@ -33,12 +33,19 @@ type process struct {
 // startProcess runs argv. The child leads a process group of its own, so that
 // a Ctrl-C in the terminal reaches the orchestrator alone, which then ends its
 // children in order.
-func startProcess(argv []string) (*process, error) {
+func startProcess(argv []string) (*process, error) { return startLogged(argv, nil) }
+
+// startLogged is startProcess whose child's standard error goes to log as well,
+// nil: nowhere.
+func startLogged(argv []string, log io.Writer) (*process, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = stopGrace // a grandchild may hold standard error open
 	p := &process{cmd: cmd, lines: make(chan []byte, 16), tail: &tail{}}
 	cmd.Stderr = p.tail
+	if log != nil {
+		cmd.Stderr = io.MultiWriter(p.tail, log)
+	}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // headMax and bodyMax bound what a server may make us keep.
@@ -20,12 +21,13 @@ const (
 // event loop. The zero value waits for a status line.
 type response struct {
 	status  int
-	session string // Mcp-Session-Id
-	events  bool   // the body is an event stream
-	close   bool   // the server closes after this response
-	body    []byte // decoded; reused by reset
-	head    bool   // the head is complete
-	done    bool   // the body is complete
+	session string        // Mcp-Session-Id
+	events  bool          // the body is an event stream
+	close   bool          // the server closes after this response
+	after   time.Duration // Retry-After
+	body    []byte        // decoded; reused by reset
+	head    bool          // the head is complete
+	done    bool          // the body is complete
 	chunked bool
 	left    int // bytes missing of the body or of the chunk
 	chunk   chunkPart
@@ -139,6 +141,12 @@ func (r *response) header(line []byte) error {
 		r.close = bytes.EqualFold(value, []byte("close"))
 	case is("Mcp-Session-Id"):
 		r.session = string(value)
+	case is("Retry-After"):
+		seconds, err := strconv.ParseUint(string(value), 10, 16)
+		if err != nil {
+			return fmt.Errorf("Retry-After %q is no number of seconds", clip(value))
+		}
+		r.after = time.Duration(seconds) * time.Second
 	}
 	return nil
 }

@@ -1,0 +1,197 @@
+package bench
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// node is one node of a cluster under test, a process that ends with this one:
+// its standard input is its lifeline.
+type node struct {
+	name    string
+	argv    []string
+	admin   *admin
+	http    netip.AddrPort
+	process *process // nil: not running
+	log     *os.File // nil: its last words are kept only
+	began   time.Time
+}
+
+func (n *node) pid() int { return n.process.cmd.Process.Pid }
+
+// Addresses of a node, in the order of its ports.
+const (
+	portTCP = iota
+	portHTTP
+	portAdmin
+	portPeer
+	portGossip
+	nodePorts
+)
+
+// nodes are a cluster of real processes on this machine.
+type nodes struct {
+	dir  string // of the key
+	list []*node
+	wg   sync.WaitGroup // of what waits for processes
+}
+
+// clusterSetup says what nodes to start.
+type clusterSetup struct {
+	server string   // binary
+	args   []string // of each node's serve
+	logs   string   // directory; "": none
+	count  int
+}
+
+// startNodes starts a cluster and returns when all see all.
+func startNodes(ctx context.Context, s clusterSetup) (*nodes, error) {
+	dir, err := os.MkdirTemp("", "rookery-bench-")
+	if err != nil {
+		return nil, err
+	}
+	c := &nodes{dir: dir}
+	if err := c.configure(s); err != nil {
+		return nil, errors.Join(err, c.stop())
+	}
+	for i := range c.list {
+		if err := c.start(i); err != nil {
+			return nil, errors.Join(err, c.stop())
+		}
+	}
+	if _, err := c.agreed(ctx, c.all(), len(c.list)); err != nil {
+		return nil, errors.Join(err, c.stop())
+	}
+	return c, nil
+}
+
+// configure chooses names, addresses and the key.
+func (c *nodes) configure(s clusterSetup) error {
+	key := filepath.Join(c.dir, "key")
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // never fails
+	if err := os.WriteFile(key, []byte(hex.EncodeToString(secret)+"\n"), 0o600); err != nil {
+		return err
+	}
+	addrs := make([][nodePorts]netip.AddrPort, s.count)
+	taken := map[netip.AddrPort]bool{}
+	for i := range addrs {
+		for p := 0; p < nodePorts; {
+			a, err := freeAddr()
+			if err != nil {
+				return err
+			}
+			if !taken[a] {
+				taken[a], addrs[i][p] = true, a
+				p++
+			}
+		}
+	}
+	for i, a := range addrs {
+		var join []string
+		for j, other := range addrs {
+			if j != i {
+				join = append(join, other[portGossip].String())
+			}
+		}
+		n := &node{name: fmt.Sprintf("n%d", i+1), http: a[portHTTP], admin: newAdmin(a[portAdmin])}
+		n.admin.http.Transport = nil // connections are kept: it is asked often
+		n.argv = append([]string{
+			s.server, "serve", "--lifeline", "--node", n.name, "--tcp", a[portTCP].String(), "--http", a[portHTTP].String(),
+			"--admin", a[portAdmin].String(), "--peer", a[portPeer].String(), "--gossip", a[portGossip].String(),
+			"--join", strings.Join(join, ","), "--cluster-key", key, "--cluster-name", "bench",
+		}, s.args...)
+		if s.logs != "" {
+			log, err := os.OpenFile(filepath.Join(s.logs, n.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+			if err != nil {
+				return err
+			}
+			n.log = log
+		}
+		c.list = append(c.list, n)
+	}
+	return nil
+}
+
+// start starts one node that does not run.
+func (c *nodes) start(i int) error {
+	n := c.list[i]
+	var log io.Writer
+	if n.log != nil {
+		log = n.log
+	}
+	p, err := startLogged(n.argv, log)
+	if err != nil {
+		return err
+	}
+	n.process, n.began = p, time.Now()
+	c.wg.Go(func() {
+		for range p.lines {
+			// What it announces; nobody needs it.
+		}
+	})
+	return nil
+}
+
+// kill ends a node with SIGKILL. It does not wait for that.
+func (c *nodes) kill(i int) error {
+	n := c.list[i]
+	p := n.process
+	n.process = nil
+	err := p.cmd.Process.Kill()
+	c.wg.Go(func() { _ = p.stop() }) // its error is its signal
+	return err
+}
+
+// stop kills all nodes and removes the key.
+func (c *nodes) stop() error {
+	var errs []error
+	for i, n := range c.list {
+		if n.process != nil {
+			_ = c.kill(i) // it may have ended
+		}
+	}
+	c.wg.Wait()
+	for _, n := range c.list {
+		n.admin.http.CloseIdleConnections()
+		if n.log != nil {
+			errs = append(errs, n.log.Close())
+		}
+	}
+	return errors.Join(append(errs, os.RemoveAll(c.dir))...)
+}
+
+// all returns the indices of all nodes, except returns those not in gone.
+func (c *nodes) all() []int { return c.except() }
+
+func (c *nodes) except(gone ...int) (list []int) {
+	for i := range c.list {
+		out := false
+		for _, g := range gone {
+			out = out || g == i
+		}
+		if !out {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// addrs returns where clients find the nodes.
+func (c *nodes) addrs() []netip.AddrPort {
+	list := make([]netip.AddrPort, len(c.list))
+	for i, n := range c.list {
+		list[i] = n.http
+	}
+	return list
+}

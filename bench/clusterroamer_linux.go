@@ -1,0 +1,210 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// roamer is a client of a cluster: it holds a session's stream at one node and,
+// when that breaks, resumes it at another, with the id of its session and of
+// the last event it heard.
+type roamer struct {
+	herd     *herd
+	node     int
+	session  string
+	listens  bool            // a stream without a session, which is not resumed
+	last     uint64          // number of the latest event heard
+	missed   map[uint64]bool // numbers below last that were not heard
+	event    string          // id of the last event
+	request  []byte
+	response response
+	up       bool
+	gone     bool      // the cluster says that there is no such session
+	next     time.Time // when it tries again
+	served   time.Time // when its stream was open again after it broke
+	opened   func()    // once, when the stream is open for the first time
+
+	heard, doubled, early int
+}
+
+// attach opens the stream at a node.
+func (r *roamer) attach(node int) error {
+	headers := ofSession(r.session)
+	if r.event != "" {
+		headers += "Last-Event-ID: " + r.event + "\r\n"
+	}
+	r.node, r.request = node, r.herd.nodes[node].get(headers)
+	r.response = response{}
+	_, err := r.herd.dial(node, r)
+	return err
+}
+
+// elsewhere returns another node than the last one.
+func (r *roamer) elsewhere() int {
+	n := len(r.herd.nodes)
+	if n == 1 {
+		return 0
+	}
+	return (r.node + 1 + rand.IntN(n-1)) % n
+}
+
+func (r *roamer) connected(k *conn) error {
+	k.send(r.request)
+	r.request = nil
+	return nil
+}
+
+func (r *roamer) received(k *conn, in []byte) (int, error) {
+	n, err := r.response.feed(in)
+	if err != nil {
+		return n, err
+	}
+	if !r.response.head {
+		return n, nil
+	}
+	if !r.up && r.response.status != http.StatusOK {
+		return n, r.refused(k)
+	}
+	if err := r.take(); err != nil {
+		return n, err
+	}
+	if !r.up && (!r.listens || r.heard > 0) {
+		r.open()
+	}
+	if r.response.done {
+		return n, k.client.end(k, errStreamOver)
+	}
+	return n, nil
+}
+
+// open notes that the stream is there.
+func (r *roamer) open() {
+	r.up = true
+	r.herd.missing--
+	if r.opened != nil {
+		r.opened()
+		r.opened = nil
+		r.heard = 0 // the acknowledgement of a listen stream is no event
+	} else {
+		r.served = time.Now()
+	}
+}
+
+// refused takes an answer that is no stream: a session that is not known is
+// gone, anything else is tried again when the answer says.
+func (r *roamer) refused(k *conn) error {
+	s := &r.response
+	if !s.done {
+		return nil
+	}
+	status, after := s.status, s.after
+	body := string(clip(bytes.TrimSpace(s.body)))
+	r.herd.drop(k)
+	switch {
+	case r.opened != nil:
+		return fmt.Errorf("a session's first stream: HTTP status %d: %s", status, body)
+	case status == http.StatusNotFound:
+		r.gone = true
+		r.herd.gone++
+		r.herd.missing--
+	default:
+		r.herd.turned++
+		r.herd.later(r, max(after, returnAgain))
+	}
+	return nil
+}
+
+func (r *roamer) closed(_ *conn, why error) error {
+	switch {
+	case r.listens:
+		return fmt.Errorf("bench: a listen stream ended: %w", why)
+	case r.opened != nil:
+		return endedEarly(why)
+	case r.up:
+		r.up = false
+		r.herd.missing++
+		r.herd.later(r, 0)
+	default: // nobody listens there, or it died meanwhile
+		r.herd.later(r, returnAgain)
+	}
+	return nil
+}
+
+// take takes the complete events of the response.
+func (r *roamer) take() error {
+	body := r.response.body
+	end := bytes.LastIndex(body, eventEnd)
+	if end < 0 {
+		return nil
+	}
+	end += len(eventEnd)
+	for line := range bytes.Lines(body[:end]) {
+		line = bytes.TrimRight(line, "\r\n")
+		if id, ok := bytes.CutPrefix(line, []byte("id:")); ok {
+			r.event = string(bytes.TrimSpace(id))
+		} else if data, ok := bytes.CutPrefix(line, []byte("data:")); ok && len(bytes.TrimSpace(data)) > 0 {
+			if err := r.hear(data); err != nil {
+				return err
+			}
+		}
+	}
+	r.response.body = append(body[:0], body[end:]...)
+	return nil
+}
+
+var numberedData = []byte(`"data":"` + announcePrefix)
+
+// hear takes a message. A listen stream counts its changes; a session's carry
+// their number.
+func (r *roamer) hear(data []byte) error {
+	if r.listens {
+		r.heard++
+		if r.up && bytes.Contains(data, updatedNote) {
+			r.number(r.last + 1)
+		}
+		return nil
+	}
+	_, rest, ok := bytes.Cut(data, numberedData)
+	if !ok {
+		return nil // something else, such as the stream's first event
+	}
+	digits, _, _ := bytes.Cut(rest, []byte(`"`))
+	n, err := strconv.ParseUint(string(digits), 10, 64)
+	if err != nil {
+		return fmt.Errorf("%q has no number", clip(data))
+	}
+	r.heard++
+	switch {
+	case n > r.last:
+		r.number(n)
+	case r.missed[n]:
+		delete(r.missed, n)
+		r.early++
+		r.note(n)
+	default:
+		r.doubled++
+	}
+	return nil
+}
+
+// number takes an event that is later than all before.
+func (r *roamer) number(n uint64) {
+	for skipped := r.last + 1; skipped < n; skipped++ {
+		if r.missed == nil {
+			r.missed = map[uint64]bool{}
+		}
+		r.missed[skipped] = true
+	}
+	r.last = n
+	r.note(n)
+}
+
+func (r *roamer) note(n uint64) {
+	h := r.herd.hearing(n)
+	h.count++
+	h.last = time.Now()
+}
