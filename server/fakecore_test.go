@@ -25,6 +25,7 @@ type fakeCore struct {
 	net   *fakeNet
 	num   uint32
 	store cluster.Store
+	drawn atomic.Uint64
 	inbox chan func() // what others send it, one after another
 
 	published atomic.Uint64
@@ -274,6 +275,11 @@ func (f *forward) answered() bool {
 	return f.begun || f.streaming
 }
 
+// origin draws the identity of a publication.
+func (c *fakeCore) origin() cluster.Origin {
+	return cluster.Origin{Peer: uint64(c.num), Seq: c.drawn.Add(1)}
+}
+
 // Publish implements core.
 func (c *fakeCore) Publish(_ context.Context, payload []byte, key string) (int, error) {
 	if c.publish != nil {
@@ -286,8 +292,8 @@ func (c *fakeCore) Publish(_ context.Context, payload []byte, key string) (int, 
 		if err != nil {
 			return total, err
 		}
-		for !w.Step(100) {
-			continue
+		for done := false; !done; w.Commit() {
+			done = w.Step(100)
 		}
 		total += w.Delivered()
 	}
@@ -302,7 +308,7 @@ func (c *fakeCore) Notify(_ context.Context, id cluster.ID, payload []byte, key 
 	}
 	store := c.link(home).store
 	ref, _ := store.Find(id)
-	return store.SpreadTo(ref, payload, cluster.Origin{Peer: uint64(c.num), Seq: 1 << 40}, key != "")
+	return store.SpreadTo(ref, payload, c.origin(), key != "")
 }
 
 // Fetch implements core.
