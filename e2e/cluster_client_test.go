@@ -47,6 +47,7 @@ type listener struct {
 
 	mu    sync.Mutex
 	heard [publishersMax][]int // guarded by mu; numbers of broadcasts, as they came
+	trace []string             // guarded by mu; what happened to it, for people
 	open  bool                 // guarded by mu; a stream is open
 	lost  time.Time            // guarded by mu; when the latest stream ended
 	worst time.Duration        // guarded by mu; longest time without a stream
@@ -222,6 +223,7 @@ func (l *listener) stream(ctx context.Context, node *member) (again time.Duratio
 	switch res.StatusCode {
 	case http.StatusOK:
 	case http.StatusServiceUnavailable:
+		l.noteLocked(node.name + " 503")
 		l.a.unavailable.Add(1)
 		seconds, err := strconv.Atoi(res.Header.Get("Retry-After"))
 		if err != nil || seconds < 1 {
@@ -238,6 +240,7 @@ func (l *listener) stream(ctx context.Context, node *member) (again time.Duratio
 	}
 	l.opened(true)
 	defer l.opened(false)
+	l.noteLocked(fmt.Sprintf("%s after %s", node.name, l.last))
 	l.a.resumes.Add(1)
 	return l.read(res.Body, leave)
 }
@@ -248,6 +251,7 @@ func (l *listener) opened(is bool) {
 	defer l.mu.Unlock()
 	if l.open = is; !is {
 		l.lost = time.Now()
+		l.note("end")
 	} else if !l.lost.IsZero() {
 		l.worst = max(l.worst, time.Since(l.lost))
 	}
@@ -306,6 +310,40 @@ func (l *listener) hear(data string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.heard[p] = append(l.heard[p], n)
+	l.note(l.last + "=" + text)
+}
+
+// traceMax is how much of what happened to a client is told.
+const traceMax = 2000
+
+// note keeps what happened; mu is held.
+func (l *listener) note(what string) {
+	if l.trace = append(l.trace, time.Now().Format("05.000 ")+what); len(l.trace) > traceMax {
+		l.trace = l.trace[1:]
+	}
+}
+
+// told returns what of the trace concerns streams and the message text; mu is
+// held.
+func (l *listener) told(text string) string {
+	var told []string
+	for i, what := range l.trace {
+		_, event, _ := strings.Cut(what, "=")
+		near := event == "" || event == text
+		for j := max(0, i-1); j <= min(i+1, len(l.trace)-1); j++ {
+			near = near || strings.HasSuffix(l.trace[j], "="+text) || !strings.Contains(l.trace[j], "=")
+		}
+		if near {
+			told = append(told, what)
+		}
+	}
+	return strings.Join(told, "; ")
+}
+
+func (l *listener) noteLocked(what string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.note(what)
 }
 
 // call calls a tool in the client's session on a node.

@@ -135,13 +135,14 @@ type clusterReport struct {
 	Processes []struct {
 		Filled        bool
 		Homes, Copies int
-		Links         []struct {
-			Alive, Connected bool
-			Unacked          int `json:"unacked_bytes"`
-			Traffic          json.RawMessage
-		}
-		Stats map[string]uint64
+		Links         []linkReport
+		Stats         map[string]uint64
 	}
+}
+
+type linkReport struct {
+	Alive, Connected bool
+	Unacked          int `json:"unacked_bytes"`
 }
 
 // fetch asks an admin listener.
@@ -205,6 +206,8 @@ func (m *member) sees(want int) bool {
 // settled waits until the nodes that run see each other, and all is copied.
 func (c *nest) settled(of ...*member) {
 	c.t.Helper()
+	begun := time.Now()
+	defer func() { c.t.Logf("settled after %v", time.Since(begun).Round(10*time.Millisecond)) }()
 	if len(of) == 0 {
 		of = c.members
 	}

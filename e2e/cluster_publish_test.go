@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -135,12 +136,12 @@ func (b *broadcasts) verify(may bool) {
 	for _, l := range b.a.members {
 		l.mu.Lock()
 		heard := l.heard
-		l.mu.Unlock()
 		for _, p := range b.all {
-			if err := p.judge(heard[p.number]); err != nil {
-				b.a.fault("client %d, session %s, publisher %d: %v", l.number, l.session, p.number, err)
+			if n, err := p.judge(heard[p.number]); err != nil {
+				b.a.fault("client %d, session %s, publisher %d: %v\n\t%s", l.number, l.session, p.number, err, l.told(fmt.Sprintf("%d/%d", p.number, n)))
 			}
 		}
+		l.mu.Unlock()
 	}
 	b.a.check()
 	b.t.Logf("%d clients heard %d broadcasts; %d streams, %d connections failed, %d times 503, longest without stream %v", len(b.a.members), total,
@@ -181,28 +182,28 @@ func (l *listener) missing(p *publisher) bool {
 	return false
 }
 
-// judge compares what one client heard of p with what p sent.
-func (p *publisher) judge(heard []int) error {
+// judge compares what one client heard of p with what p sent. It returns the
+// broadcast that is wrong, and in what way.
+func (p *publisher) judge(heard []int) (int, error) {
 	times, acked := map[int]int{}, map[int]bool{}
 	for _, n := range heard {
 		times[n]++
 	}
 	for _, n := range p.acked {
 		if acked[n] = true; times[n] == 0 {
-			return fmt.Errorf("%d was not heard; heard %v, failed %v", n, heard, p.failed)
+			return n, fmt.Errorf("%d was not heard; heard %d, the first is %d", n, len(heard), slices.Min(append([]int{1 << 30}, heard...)))
 		}
 	}
 	last := 0
 	for _, n := range heard {
-		if times[n] != 1 {
-			return fmt.Errorf("%d was heard %d times: %v", n, times[n], heard)
-		}
-		if acked[n] && n < last {
-			return fmt.Errorf("%d was heard after %d: %v", n, last, heard)
-		}
-		if acked[n] {
+		switch {
+		case times[n] != 1:
+			return n, fmt.Errorf("%d was heard %d times", n, times[n])
+		case acked[n] && n < last:
+			return last, fmt.Errorf("%d was heard after %d", n, last)
+		case acked[n]:
 			last = n
 		}
 	}
-	return nil
+	return 0, nil
 }

@@ -93,7 +93,7 @@ func (b *broadcasts) heardOn(c *client) {
 		heard[p] = append(heard[p], n)
 	}
 	for _, p := range b.all {
-		if err := p.judge(heard[p.number]); err != nil {
+		if _, err := p.judge(heard[p.number]); err != nil {
 			b.t.Errorf("TCP, publisher %d: %v", p.number, err)
 		}
 	}
