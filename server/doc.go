@@ -20,8 +20,32 @@
 //   - HTTP: MCP Streamable HTTP at /mcp, both protocol eras on one endpoint.
 //     Tools, resources and prompts are registered with [Server.MCP].
 //     /readyz beside it is 200, or 503 while the node gives its sessions away.
-//   - Admin: /metrics, /livez, /readyz, /debug/mem, /debug/pprof/; loopback
-//     unless an address says otherwise.
+//   - Admin: /metrics, /livez, /readyz, /cluster, /debug/mem, /debug/pprof/;
+//     loopback unless an address says otherwise.
+//
+// # Clusters
+//
+// With [Options.Cluster] several servers have the same sessions. Each session is
+// at home in one process, and others hold copies. A request for a session that
+// is at home elsewhere is forwarded:
+//
+//   - A POST or DELETE waits on a worker that has left the count of running
+//     ones, so that responses keep their order, a shutdown lets it finish, and an
+//     answer to a question takes effect whatever stands before it. At most
+//     [Options.WaitingMax] wait; one more is answered with 503.
+//   - A GET is held by the loop. Once its stream is open the session moves to
+//     the process that has the connection, if it rests, and the stream goes on
+//     without a break.
+//   - The process that has the connection keeps streams alive and says goodbye
+//     on them. If the home is lost, streams close and their clients resume them
+//     here or elsewhere; a POST that was under way is answered with 502, because
+//     it may have been served.
+//   - Handlers for other processes' clients run beside those for one's own, at
+//     most [Options.Workers] of each; 4,096 requests or 64 MiB wait, the rest is
+//     answered with 503.
+//
+// Being in a cluster costs a request of a session at home a look at its record
+// and no allocation; a server that is alone, one comparison.
 //
 // # What is promised
 //
