@@ -29,7 +29,7 @@ func (in *inbound) init(l *Link) {
 	in.wire = [...]func(*reader, batch.Lane) error{
 		kindOpen: in.open, kindState: in.state, kindTopic: in.topic, kindEvent: in.event,
 		kindClose: in.close, kindReset: in.reset,
-		kindStale: in.stale, kindMerge: in.merge, kindOrphan: in.orphan,
+		kindElsewhere: in.elsewhere, kindStale: in.stale, kindMerge: in.merge, kindOrphan: in.orphan,
 		kindMoved: in.moved, kindFetch: in.fetch, kindKept: in.kept,
 		kindForward: in.forward, kindAt: in.at, kindNotHere: in.notHere, kindReply: in.reply, kindGone: in.gone,
 		kindPublish: in.publish, kindPublished: in.published, kindNotify: in.notify, kindNotified: in.notified,
@@ -59,14 +59,19 @@ func (in *inbound) bound(handle uint32) (ref uint64, ok bool) {
 		return 0, false
 	}
 	s, ok := in.l.core.o.Store.Load(ref)
-	if ok && s.home() == in.l.num {
+	if ok && in.holds(&s) {
 		return ref, true
 	}
 	in.bind(handle, 0)
-	if ok {
+	if ok && s.home() != in.l.num {
 		in.l.core.stale(in.l, &s)
 	}
 	return 0, false
+}
+
+// holds reports whether what is here of a session is what the peer told us.
+func (in *inbound) holds(s *Session) bool {
+	return s.home() == in.l.num && (!s.isPointer() || in.l.sameNode())
 }
 
 func (in *inbound) bind(handle uint32, ref uint64) bool {
@@ -197,8 +202,8 @@ func (in *inbound) reset(r *reader, _ batch.Lane) error {
 }
 
 // digest compares what the peer says that we hold of it with what we hold.
-// Sessions of partitions that it does not keep here are unbound: nobody tells us
-// of their changes, and they are collected as leftovers.
+// Copies of partitions that it does not keep here get out of date: of those only
+// their home is remembered, until they are collected as leftovers.
 func (in *inbound) digest(r *reader, _ batch.Lane) error {
 	held, live := r.partitionSet(), r.partitionSet()
 	var theirs [partitions]uint64
@@ -231,18 +236,19 @@ func (in *inbound) digest(r *reader, _ batch.Lane) error {
 	return nil
 }
 
-// digests returns the digest of each partition of the peer's that we hold, and
-// unbinds those that are not kept here.
+// digests returns the digest of each partition of the peer's that we hold. Of
+// sessions that are not kept here only the home is.
 func (in *inbound) digests(held *partitionSet) *[partitions]uint64 {
 	var sums [partitions]uint64
 	store := in.l.core.o.Store
 	in.each(func(ref uint64) uint64 {
 		s, ok := store.Load(ref)
-		if !ok || s.home() != in.l.num {
-			return ref
+		if !ok || !in.holds(&s) {
+			return 0
 		}
 		part := shard.PartitionOf(shard.Key(s.ID))
 		if !held.has(part) {
+			in.let(ref, s.ID)
 			return 0
 		}
 		if !s.isPointer() {
@@ -251,6 +257,15 @@ func (in *inbound) digests(held *partitionSet) *[partitions]uint64 {
 		return ref
 	})
 	return &sums
+}
+
+// let makes a pointer of a copy that the peer does not keep here.
+func (in *inbound) let(ref uint64, id ID) {
+	c := in.l.core
+	defer c.locked(id).Unlock()
+	if s, ok := c.o.Store.Load(ref); ok && in.holds(&s) {
+		c.pointTo(ref, &s, in.l, s.Epoch)
+	}
 }
 
 // partitionSet is a set of partitions.

@@ -96,9 +96,8 @@ func (c *Core) merge(l *Link, id ID, events []Event) {
 const mergeEvents = 64
 
 // stale: a session that we thought to be home of is home elsewhere. Its events
-// go there and it becomes a copy, which its home fills or which is collected.
-// A copy of another home becomes one of that home, so that nobody takes it over
-// when the former one is lost.
+// go there. A copy of another home becomes one of that home, so that nobody
+// takes it over when the former one is lost.
 func (in *inbound) stale(r *reader, _ batch.Lane) error {
 	id := r.id()
 	var epoch uint32
@@ -120,18 +119,47 @@ func (in *inbound) stale(r *reader, _ batch.Lane) error {
 	if !ok || cur.home() == home.num || !c.newer(home, epoch, &cur) {
 		return nil
 	}
-	if cur.Home != 0 {
+	if cur.Home == 0 {
+		c.pointTo(ref, &cur, home, epoch)
+	} else {
 		c.relabel(ref, home, epoch)
-		return nil
-	}
-	c.count.fenced.Add(1)
-	c.log.Warn("a session had a newer home elsewhere; what this one wrote to its protocol state is lost",
-		"home", home.peer.String(), "epoch", epoch, "ours", cur.Epoch)
-	bare := Snapshot{Session: Session{ID: id, Epoch: epoch, Home: home.num, State: cur.State}}
-	if extra, ok := c.o.Store.Replace(ref, &bare); ok {
-		c.merge(home, id, extra)
 	}
 	return nil
+}
+
+// elsewhere: the peer is home of a session, others hold copies of it, and what we
+// have gets out of date.
+func (in *inbound) elsewhere(r *reader, _ batch.Lane) error {
+	id, epoch := r.id(), r.uint32()
+	if err := r.end(); err != nil {
+		return err
+	}
+	c, l := in.l.core, in.l
+	defer c.locked(id).Unlock()
+	ref, ok := c.o.Store.Find(id)
+	if !ok {
+		return nil
+	}
+	cur, ok := c.o.Store.Load(ref)
+	if ok && (cur.home() == l.num && cur.Epoch <= epoch || cur.home() != l.num && c.newer(l, epoch, &cur)) {
+		c.pointTo(ref, &cur, l, epoch)
+	}
+	return nil
+}
+
+// pointTo makes of a session here an entry that only says who is home of it.
+// What that may lack goes there.
+func (c *Core) pointTo(ref uint64, cur *Session, home *Link, epoch uint32) {
+	if cur.Home == 0 {
+		c.count.fenced.Add(1)
+		c.log.Warn("a session had a newer home elsewhere; what this one wrote to its protocol state is lost",
+			"home", home.peer.String(), "epoch", epoch, "ours", cur.Epoch)
+	}
+	bare := Snapshot{Session: Session{ID: cur.ID, Epoch: epoch, Home: home.num | homePointer, State: cur.State}}
+	extra, ok := c.o.Store.Replace(ref, &bare)
+	if ok && (cur.Home == 0 || epoch>>movesBits != cur.Epoch>>movesBits) {
+		c.merge(home, cur.ID, extra)
+	}
 }
 
 // relabel makes a copy one of another home, as it is.
@@ -153,24 +181,6 @@ func (s *Snapshot) clone() Snapshot {
 		e.Msg = slices.Clone(e.Msg)
 	}
 	return copied
-}
-
-// announce tells those who may have copies from a former home, and get none from
-// us, that we are home of a session now.
-func (c *Core) announce(s *Session, former *Link) {
-	p := c.plan.Load()
-	part := partitionOf(s.ID)
-	targets := p.of(part)
-	left := p.width // the former home had one copy less, but others alive perhaps
-	for _, n := range p.order(part) {
-		l := p.nodes[n].worker(part)
-		if left--; left < 0 {
-			return
-		}
-		if l != nil && l != former && !slices.Contains(targets, l) {
-			c.stale(l, s)
-		}
-	}
 }
 
 func (in *inbound) merge(r *reader, lane batch.Lane) error {
@@ -286,6 +296,7 @@ func (c *Core) take(ref uint64, id ID) {
 	// Should it return, it hears this before anything else.
 	c.stale(c.link(s.Home), &Session{ID: id, Epoch: takeoverEpoch(s.Epoch)})
 	c.Opened(ref)
+	c.tidy.announceLater(c, ref)
 	c.spread.replay(c, ref, nil)
 }
 

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -15,6 +16,68 @@ type tidying struct {
 	leftovers map[uint64]int     // copies that nobody keeps, by ref: rounds
 	differed  map[*Link][]uint16 // guarded by Core.mu; partitions that differed in the last round
 	closing   []closing
+	moved     []announced
+	filled    bool // everybody had what they are to hold
+}
+
+// announced is a session that has come here: those who have copies of a former
+// home, and get none from us, are told once those who do have them.
+type announced struct {
+	ref   uint64
+	s     Session
+	marks []linkMark
+}
+
+// announcedMax bounds how many wait: the oldest are told of at once.
+const announcedMax = 1 << 14
+
+func (t *tidying) announceLater(c *Core, ref uint64) {
+	s, ok := c.o.Store.Load(ref)
+	if !ok {
+		return
+	}
+	if len(t.moved) == announcedMax {
+		c.announce(&t.moved[0])
+		t.moved = t.moved[1:]
+	}
+	var marks []linkMark
+	for _, l := range c.plan.Load().of(partitionOf(s.ID)) {
+		marks = append(marks, linkMark{l, l.mark()})
+	}
+	t.moved = append(t.moved, announced{ref, s, marks})
+}
+
+func (t *tidying) announce(c *Core) {
+	t.moved = slices.DeleteFunc(t.moved, func(a announced) bool {
+		for _, m := range a.marks {
+			if m.l.alive.Load() && !m.l.reached(m.m) {
+				return false
+			}
+		}
+		c.announce(&a)
+		return true
+	})
+}
+
+// announce tells those of the first holders of a session who have no copy of
+// ours that we are home of it.
+func (c *Core) announce(a *announced) {
+	if s, ok := c.o.Store.Load(a.ref); !ok || s.Home != 0 || s.Epoch != a.s.Epoch {
+		return // it has moved on
+	}
+	p := c.plan.Load()
+	part := partitionOf(a.s.ID)
+	targets := p.of(part)
+	b := binary.AppendUvarint(appendID(nil, kindElsewhere, a.s.ID), uint64(a.s.Epoch))
+	for i, n := range p.order(part) {
+		l := p.nodes[n].worker(part)
+		if i == p.width {
+			return // the former home had one copy less, but with another order perhaps
+		}
+		if l != nil && !slices.Contains(targets, l) && l.must(batch.Data, b) != nil {
+			c.count.lostReplies.Add(1) // its copy is collected
+		}
+	}
 }
 
 // closing is a session that was handed over: those who hold copies of ours are
@@ -50,7 +113,13 @@ func partitionOf(id ID) uint16 { return shard.PartitionOf(shard.Key(id)) }
 
 func (t *tidying) step(c *Core, now time.Duration) {
 	t.closeHandedOver(c, now)
-	if c.o.DigestEvery < 0 || now < t.next {
+	t.announce(c)
+	idle := c.fill.idle()
+	if idle && !t.filled && t.next != 0 {
+		t.next = now // copies that others have now are let go
+	}
+	t.filled = idle
+	if c.o.DigestEvery < 0 || now < t.next || !idle {
 		return
 	}
 	first := t.next == 0
@@ -142,7 +211,7 @@ func (t *tidying) collect(c *Core) {
 	for _, l := range links {
 		l.rx.Lock()
 		l.in.each(func(ref uint64) uint64 {
-			if s, ok := c.o.Store.Load(ref); ok && s.home() == l.num {
+			if s, ok := c.o.Store.Load(ref); ok && l.in.holds(&s) {
 				kept[ref] = true
 			}
 			return ref

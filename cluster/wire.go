@@ -18,12 +18,13 @@ const (
 	kindReset            // partitions: unbind all their handles, a fill follows
 
 	// Between homes.
-	kindStale  // id, epoch, incarnation: what kindOpen said is out of date
-	kindMerge  // id, events that the home lacks
-	kindOrphan // ids whose home is lost and which the receiver is to take
-	kindMoved  // conn, framing, processed publications, session: the receiver is the home
-	kindFetch  // id: the receiver is to hand it over
-	kindKept   // id: it cannot be handed over now
+	kindElsewhere // id, epoch: the sender is home of it, and the receiver holds no copy
+	kindStale     // id, epoch, incarnation: what kindOpen said is out of date
+	kindMerge     // id, events that the home lacks
+	kindOrphan    // ids whose home is lost and which the receiver is to take
+	kindMoved     // conn, framing, processed publications, session: the receiver is the home
+	kindFetch     // id: the receiver is to hand it over
+	kindKept      // id: it cannot be handed over now
 
 	// Requests on their way to a home.
 	kindForward // incarnation of the peer with the connection, conn, hops, id, request
