@@ -131,7 +131,7 @@ func (c *Core) settleIn(l *Link, ref uint64, id ID, epoch uint32, num uint64, fr
 	}
 	c.count.arrived.Add(1)
 	c.Opened(ref)
-	c.tidy.announceLater(c, ref)
+	c.tidy.announceLater(c, ref, l)
 	c.spread.replay(c, ref, seen)
 	c.arrived(id, ref, nil)
 }
@@ -179,7 +179,7 @@ func (c *Core) takeBack(l *Link, id ID) {
 	}
 	if c.o.Store.Promote(ref, s.Epoch+1, false) {
 		c.Opened(ref)
-		c.tidy.announceLater(c, ref)
+		c.tidy.announceLater(c, ref, l)
 	}
 }
 

@@ -296,7 +296,7 @@ func (c *Core) take(ref uint64, id ID) {
 	// Should it return, it hears this before anything else.
 	c.stale(c.link(s.Home), &Session{ID: id, Epoch: takeoverEpoch(s.Epoch)})
 	c.Opened(ref)
-	c.tidy.announceLater(c, ref)
+	c.tidy.announceLater(c, ref, nil)
 	c.spread.replay(c, ref, nil)
 }
 

@@ -23,15 +23,16 @@ type tidying struct {
 // announced is a session that has come here: those who have copies of a former
 // home, and get none from us, are told once those who do have them.
 type announced struct {
-	ref   uint64
-	s     Session
-	marks []linkMark
+	ref    uint64
+	s      Session
+	former *Link // nil if it is lost
+	marks  []linkMark
 }
 
 // announcedMax bounds how many wait: the oldest are told of at once.
 const announcedMax = 1 << 14
 
-func (t *tidying) announceLater(c *Core, ref uint64) {
+func (t *tidying) announceLater(c *Core, ref uint64, former *Link) {
 	s, ok := c.o.Store.Load(ref)
 	if !ok {
 		return
@@ -44,7 +45,7 @@ func (t *tidying) announceLater(c *Core, ref uint64) {
 	for _, l := range c.plan.Load().of(partitionOf(s.ID)) {
 		marks = append(marks, linkMark{l, l.mark()})
 	}
-	t.moved = append(t.moved, announced{ref, s, marks})
+	t.moved = append(t.moved, announced{ref, s, former, marks})
 }
 
 func (t *tidying) announce(c *Core) {
@@ -69,13 +70,16 @@ func (c *Core) announce(a *announced) {
 	part := partitionOf(a.s.ID)
 	targets := p.of(part)
 	b := binary.AppendUvarint(appendID(nil, kindElsewhere, a.s.ID), uint64(a.s.Epoch))
-	for i, n := range p.order(part) {
-		l := p.nodes[n].worker(part)
-		if i == p.width {
-			return // the former home had one copy less, but with another order perhaps
-		}
+	tell := func(l *Link) {
 		if l != nil && !slices.Contains(targets, l) && l.must(batch.Data, b) != nil {
 			c.count.lostReplies.Add(1) // its copy is collected
+		}
+	}
+	tell(a.former)
+	order := p.order(part)
+	for _, n := range order[:min(len(order), p.width)] {
+		if l := p.nodes[n].worker(part); l != a.former {
+			tell(l)
 		}
 	}
 }
