@@ -139,6 +139,3 @@ func (c *clustering) fetch(ctx context.Context, id [16]byte) (ref uint64, err er
 
 // joined reports whether the cluster was found, or there is none to look for.
 func (c *clustering) joined() bool { return c.s.node == nil || c.s.node.joined() }
-
-// stop returns when nothing of other peers' runs here any more.
-func (c *clustering) stop() { c.foreign.wait() }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"time"
@@ -316,13 +317,24 @@ func (f *foreign) comeBack() {
 	f.active++
 }
 
-// wait returns when everything that was submitted has been served.
-func (f *foreign) wait() {
+// wait returns when everything that was submitted has been served, or with
+// ctx's error.
+func (f *foreign) wait(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.idle.Broadcast()
+	})
+	defer stop()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for f.active+f.waiting+f.queued > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		f.idle.Wait()
 	}
+	return nil
 }
 
 func (f *foreign) len() int {

@@ -221,6 +221,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.node.drain(ctx, drainMax)
 	}
 	err := s.group.Shutdown(ctx)
+	if s.cluster != nil && err == nil {
+		err = s.cluster.foreign.wait(ctx)
+	}
 	if s.node != nil {
 		s.node.leave(ctx)
 	}
@@ -256,7 +259,7 @@ func (s *Server) finish() {
 	s.cancel(ErrClosed)
 	_ = s.mcp.WaitTasks(context.Background()) // which have just been cancelled
 	if s.cluster != nil {
-		s.cluster.stop()
+		_ = s.cluster.foreign.wait(context.Background()) // likewise
 	}
 	if s.node != nil {
 		s.node.close()
