@@ -355,9 +355,10 @@ func TestMeshCarriesMessagesBetweenAll(t *testing.T) {
 					for lane := range batch.Lane(batch.Lanes) {
 						wantMessages(t, b.end(a.self), lane, numbered(a.self.Node, n))
 					}
-					if l := a.link(b.self); l.Connects != 1 || l.Lost != 0 || l.BytesIn == 0 || l.BytesOut == 0 {
-						t.Errorf("link %s to %s: %+v", a.self, b.self, l)
-					}
+					meshEventually(t, fmt.Sprintf("one connection from %s to %s, both ways", a.self, b.self), func() bool {
+						l := a.link(b.self)
+						return l.Connects == 1 && l.Lost == 0 && l.BytesIn > 0 && l.BytesOut > 0
+					})
 				}
 			}
 		})
