@@ -276,7 +276,7 @@ func (t *takeover) see(c *Core, p *plan, ref uint64, s *Session) {
 // without its help. It is higher than any number of moves makes it that the lost
 // home and those on its side of a split may see meanwhile: the numbers of events
 // begin a new range with each takeover, and who has the highest must win.
-func takeoverEpoch(epoch uint32) uint32 { return (epoch | 1<<movesBits - 1) + 1 }
+func takeoverEpoch(epoch uint32) uint32 { return (epoch | (1<<movesBits - 1)) + 1 }
 
 // movesBits is how many bits of an epoch count the moves since the last
 // takeover; more of them count as a takeover.
