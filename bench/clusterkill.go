@@ -10,8 +10,8 @@ import (
 const (
 	// killSessions are at home in the cluster while nodes die.
 	killSessions = 2000
-	// killAge is how long a node must have been up to be killed: one that was
-	// just started is known to few.
+	// killAge is how long all nodes must have been up and filled when one is
+	// killed: what is on its way to a new node may have one copy less.
 	killAge = 2 * time.Second
 	// routeBar bounds the time until all others route around a dead node.
 	routeBar = 1.0
@@ -63,7 +63,10 @@ func (b *clusterBench) rest(ctx context.Context, c *nodes, sessions int) error {
 
 // killOne kills a node, takes the times and brings it back.
 func (b *clusterBench) killOne(ctx context.Context, c *nodes, victim int) (verdict, routed time.Duration, err error) {
-	if err := sleep(ctx, time.Until(c.list[victim].began.Add(killAge))); err != nil {
+	if err := sleep(ctx, killAge); err != nil {
+		return 0, 0, err
+	}
+	if _, err := c.agreed(ctx, c.all(), len(c.list)); err != nil {
 		return 0, 0, err
 	}
 	step, cancel := b.step(ctx, "the death of "+c.list[victim].name)

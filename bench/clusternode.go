@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 )
 
 // node is one node of a cluster under test, a process that ends with this one:
@@ -24,7 +23,6 @@ type node struct {
 	http    netip.AddrPort
 	process *process // nil: not running
 	log     *os.File // nil: its last words are kept only
-	began   time.Time
 }
 
 func (n *node) pid() int { return n.process.cmd.Process.Pid }
@@ -134,7 +132,7 @@ func (c *nodes) start(i int) error {
 	if err != nil {
 		return err
 	}
-	n.process, n.began = p, time.Now()
+	n.process = p
 	c.wg.Go(func() {
 		for range p.lines {
 			// What it announces; nobody needs it.
