@@ -40,6 +40,9 @@ type Events interface {
 	// AppendAt notes body under a number that another process has drawn, in its
 	// place among the others; added is false if the number is taken or lost.
 	AppendAt(log, stream, seq, body uint32) (sameLog uint32, added bool)
+	// Overtaken reports whether an earlier event of o's publisher is numbered
+	// above seq.
+	Overtaken(log, seq uint32, o Origin) bool
 	// Floors returns the highest number that is not covered any more, by kind of
 	// stream: bit 31. SetFloors raises them.
 	Floors(log uint32) [2]uint32

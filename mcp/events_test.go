@@ -85,6 +85,16 @@ func (e *fakeEvents) AppendAt(log, stream, seq, body uint32) (uint32, bool) {
 	return log, true
 }
 
+func (e *fakeEvents) Overtaken(log, seq uint32, o Origin) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := e.logs[log]
+	return l != nil && slices.ContainsFunc(l.events, func(ev fakeEvent) bool {
+		at := e.origin[ev.body]
+		return ev.seq > seq && at.Peer == o.Peer && at.Seq < o.Seq
+	})
+}
+
 func (e *fakeEvents) Floors(log uint32) (floors [2]uint32) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -33,7 +33,7 @@ type inserted uint8
 const (
 	insertedIt inserted = iota
 	hadIt               // there, or the client has seen it
-	takenPlace          // its client is past its place, or another event has it
+	takenPlace          // its client is past its place, or another event has it, or it would come too early there
 )
 
 // insert puts an event into the log in its old place, if its client will still
@@ -50,6 +50,8 @@ func (s *Server) insert(ref uint64, stream, seq uint32, n *notice) inserted {
 		return hadIt
 	case stream&postBit == 0 && sess.Flags&flagSettled != 0:
 		return takenPlace
+	case s.o.Events.Overtaken(sess.Log, seq, n.origin):
+		return takenPlace // a former home took it on its return: its publisher's earlier ones are here, behind
 	}
 	body := n.keep(s.o.Events)
 	log, added := s.o.Events.AppendAt(sess.Log, stream, seq, body)

@@ -22,6 +22,9 @@ func TestMergeAfterTakeover(t *testing.T) {
 	if !merge(7) || merge(7) {
 		t.Error("an event in its old place: once")
 	}
+	// 9 of publisher 8 comes behind 4 of the same, which is here already.
+	b.Merge(ref, 1, 20, Origin{Peer: 8, Seq: 4}, []byte(`{"jsonrpc":"2.0","method":"late","params":{"k":4}}`))
+	b.Merge(ref, 1, 10, Origin{Peer: 8, Seq: 9}, []byte(`{"jsonrpc":"2.0","method":"late","params":{"k":9}}`))
 	// The client has seen up to 6: 5 and 6 are not sent when they come.
 	b.getAfter(11, header, "1-6")
 	if merge(5) || merge(6) {
@@ -31,6 +34,9 @@ func TestMergeAfterTakeover(t *testing.T) {
 		t.Error("8 is new to the client")
 	}
 	out := b.host.take(11)
+	if strings.Index(out, `"k":4`) > strings.Index(out, `"k":9`) {
+		t.Errorf("out of order: %q", out)
+	}
 	for text, want := range map[string]int{`"n":5`: 0, `"n":6`: 0, `"n":7`: 1, `"n":8`: 1} {
 		if got := strings.Count(out, text); got != want {
 			t.Errorf("%s came %d times, want %d: %q", text, got, want, out)

@@ -54,6 +54,26 @@ func (e *Events) Has(log uint32, o Origin) bool {
 	return l != nil && l.first != 0 && s.has(l, o)
 }
 
+// Overtaken reports whether, of the publisher of o, an earlier event than o
+// stands in a log behind the number seq: there o would come too early.
+func (e *Events) Overtaken(log, seq uint32, o Origin) bool {
+	s := e.shard(log)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.find(log)
+	if l == nil {
+		return false
+	}
+	for n := l.first; n != 0; {
+		en := s.entries.at(n - 1)
+		if at := e.Origin(en.body); en.seq > seq && at.Peer == o.Peer && at.Seq < o.Seq {
+			return true
+		}
+		n = en.next
+	}
+	return false
+}
+
 // Lift raises the last number drawn to last; log 0 makes a log. It returns 0 if
 // there are 2^24 logs. Numbers that are passed over count as no events: what was
 // lost among them SetFloors must say.

@@ -331,3 +331,32 @@ func TestCopiesInArrears(t *testing.T) {
 		t.Errorf("%d lost events have another stream", n)
 	}
 }
+
+// An event whose publisher's earlier one stands behind a number would come too
+// early there.
+func TestOvertaken(t *testing.T) {
+	e := NewEvents(EventsOptions{Peer: 1})
+	put := func(log, seq uint32, o Origin) uint32 {
+		body := e.KeepAs(o, []byte("x"))
+		defer e.Release(body)
+		log, _ = e.AppendAt(log, 1, seq, body)
+		return log
+	}
+	log := put(0, 5, Origin{Peer: 7, Seq: 3})
+	log = put(log, 9, Origin{Peer: 8, Seq: 4})
+	for _, c := range []struct {
+		seq  uint32
+		o    Origin
+		want bool
+	}{
+		{4, Origin{Peer: 7, Seq: 4}, true}, {5, Origin{Peer: 7, Seq: 4}, false}, {4, Origin{Peer: 7, Seq: 2}, false},
+		{6, Origin{Peer: 8, Seq: 9}, true}, {10, Origin{Peer: 8, Seq: 9}, false}, {1, Origin{Peer: 6, Seq: 9}, false},
+	} {
+		if got := e.Overtaken(log, c.seq, c.o); got != c.want {
+			t.Errorf("behind %d, %v: %v", c.seq, c.o, got)
+		}
+	}
+	if e.Overtaken(0, 1, Origin{Peer: 7, Seq: 9}) {
+		t.Error("log 0")
+	}
+}
