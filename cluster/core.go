@@ -242,7 +242,7 @@ const stepEvery = 20 * time.Millisecond
 func (c *Core) Step() (more bool) {
 	now := c.o.Now()
 	c.applyView(now)
-	if c.taking.step(c) {
+	if c.taking.step(c, now) {
 		return true // before anything else: sessions without a home wait
 	}
 	c.runJobs()

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/rookery-server/rookery/batch"
 )
 
 // run plays the whole history of a seed.
@@ -75,6 +77,23 @@ func (w *world) calm() {
 	w.quiet = true
 	w.note("QUIET")
 	w.runUntil(w.now + 20*time.Second)
+	for n := 0; n < 100 && w.speaking(); n++ {
+		w.runUntil(w.now + 10*time.Millisecond)
+	}
+}
+
+// speaking reports whether a digest is on its way.
+func (w *world) speaking() bool {
+	for _, p := range w.live() {
+		for _, e := range p.sortedEnds() {
+			for lane := range batch.Lanes {
+				if n, _ := e.link.m.Pending(batch.Lane(lane)); n > 0 {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 func (w *world) heal() {

@@ -315,7 +315,7 @@ func (st *simStore) Merge(ref uint64, events []Event) {
 		}
 		after, came := s.log.came()
 		st.p.w.note("%s merges %x %d-%x %s, client came %v with %x", st.p.id, s.ID[:2], e.Stream, e.Seq, e.Msg, came, after)
-		if _, mark := isCame(e); mark || e.Seq>>epochBits < s.log.Last>>epochBits && (!came || e.Seq <= after) {
+		if _, mark := isCame(e); mark || e.Seq>>epochBits < s.log.turn() && (!came || e.Seq <= after) {
 			s.log.appendAt(e)
 			st.p.core.Noted(s.ref, e.Stream, e.Seq, e.Origin, e.Msg)
 			continue
@@ -328,11 +328,14 @@ func (st *simStore) Merge(ref uint64, events []Event) {
 // epochBits is where in a number the takeovers are counted.
 const epochBits = 22
 
+// turn returns how many takeovers there were: those that the next number counts.
+func (l *Log) turn() uint32 { return (l.Last + 1) >> epochBits }
+
 // A client that comes to a home which has taken over without the former one's
 // help leaves a mark in the log: an event of no stream, with the number it came
 // with. So all copies know it.
 func (st *simStore) mark(s *simSession, seq uint32) {
-	if _, came := s.log.came(); came || seq>>epochBits == s.log.Last>>epochBits {
+	if _, came := s.log.came(); came || seq>>epochBits == s.log.turn() {
 		return
 	}
 	s.log.Last++
@@ -349,7 +352,7 @@ func isCame(e *Event) (after uint32, ok bool) {
 // came returns with which number the client came since the latest takeover.
 func (l *Log) came() (after uint32, ok bool) {
 	for i := range l.Events {
-		if n, is := isCame(&l.Events[i]); is && l.Events[i].Seq>>epochBits == l.Last>>epochBits {
+		if n, is := isCame(&l.Events[i]); is && l.Events[i].Seq>>epochBits == l.turn() {
 			after, ok = n, true
 		}
 	}
@@ -365,7 +368,7 @@ func (st *simStore) send(s *simSession, msg string, o Origin, again bool) error 
 	switch {
 	case again && s.log.has(o):
 		return errHasIt
-	case s.gets() == 0 && s.log.Last>>epochBits == 0:
+	case s.gets() == 0 && s.log.turn() == 0:
 		return errNoStream
 	}
 	s.log.Last++
@@ -601,13 +604,13 @@ func (st *simStore) get(to simStream, s *simSession, stream, after string) {
 		return
 	}
 	n, seq := atou(stream), atou(after)
-	if seq>>epochBits > s.log.Last>>epochBits {
+	if seq>>epochBits > s.log.turn() {
 		// It had a newer home, on the other side of a split.
 		st.out(to, ReplyLast, "refused "+utoa(uint32(RefusedUnavailable))+"\n")
 		return
 	}
 	if n > s.gets() {
-		if s.log.Last>>epochBits == 0 {
+		if s.log.turn() == 0 {
 			st.p.w.fail("%s: a client knows stream %d of %x, which was never opened", st.p.id, n, s.ID[:2])
 		}
 		if !s.opened {

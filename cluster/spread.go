@@ -214,7 +214,7 @@ func (s *spreading) refuses(c *Core, in *incoming) bool {
 			delete(s.refusing, in.inc)
 		}
 	}
-	if in.view != c.plan.Load().hash || c.taking.on.Load() {
+	if in.view != c.plan.Load().hash || c.taking.unsettled() {
 		if _, ok := s.refusing[in.inc]; !ok || in.number < s.refusing[in.inc] {
 			s.refusing[in.inc] = in.number
 		}
@@ -276,7 +276,7 @@ func (s *spreading) settle(c *Core, now time.Duration) {
 		w := &s.waits[0]
 		p := c.plan.Load()
 		switch {
-		case p.hash != w.view || c.taking.on.Load():
+		case p.hash != w.view || c.taking.unsettled():
 			w.report(statusRetry, w.delivered)
 		case !p.alone && (!p.others || !c.fill.covered(c) || !w.held()):
 			return

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/rookery-server/rookery/batch"
 	"github.com/rookery-server/rookery/shard"
@@ -21,6 +22,7 @@ func (c *Core) accept(l *Link, s *Snapshot) (ref uint64) {
 		cur, ok = store.Load(ref)
 	}
 	if !ok {
+		c.homeIs(l)
 		ref, err := store.Adopt(s)
 		if err != nil {
 			c.count.refusedCopies.Add(1)
@@ -43,6 +45,7 @@ func (c *Core) accept(l *Link, s *Snapshot) (ref uint64) {
 	if former := c.link(cur.home()); former != nil && former != l && former.alive.Load() && s.Epoch>>movesBits > cur.Epoch>>movesBits {
 		c.stale(former, &s.Session) // a split has ended, and we may be the first to know both sides
 	}
+	c.homeIs(l)
 	extra, ok := store.Replace(ref, s)
 	if !ok {
 		return 0
@@ -155,6 +158,7 @@ func (c *Core) pointTo(ref uint64, cur *Session, home *Link, epoch uint32) {
 		c.log.Warn("a session had a newer home elsewhere; what this one wrote to its protocol state is lost",
 			"home", home.peer.String(), "epoch", epoch, "ours", cur.Epoch)
 	}
+	c.homeIs(home)
 	bare := Snapshot{Session: Session{ID: cur.ID, Epoch: epoch, Home: home.num | homePointer, State: cur.State}}
 	extra, ok := c.o.Store.Replace(ref, &bare)
 	if ok && (cur.Home == 0 || epoch>>movesBits != cur.Epoch>>movesBits) {
@@ -164,6 +168,7 @@ func (c *Core) pointTo(ref uint64, cur *Session, home *Link, epoch uint32) {
 
 // relabel makes a copy one of another home, as it is.
 func (c *Core) relabel(ref uint64, home *Link, epoch uint32) {
+	c.homeIs(home)
 	var copied Snapshot
 	if c.o.Store.Export(ref, func(full *Snapshot) { copied = full.clone() }) {
 		copied.Home, copied.Epoch = home.num|copied.Home&homePointer, epoch
@@ -210,15 +215,28 @@ func (in *inbound) merge(r *reader, lane batch.Lane) error {
 // their home.
 type takeover struct {
 	on      atomic.Bool // others read it
+	doubt   atomic.Bool // a copy here may have a home that is not alive, and no pass has seen it
+	doubted time.Duration // when there was no doubt
 	at      uint32
 	orphans map[*Link][]ID
 }
 
 // begin starts a pass, from the start if one runs: the view has changed.
 func (t *takeover) begin(died bool) {
-	if died || t.on.Load() {
+	if died || t.on.Load() || t.doubt.Load() {
 		t.on.Store(true)
 		t.at, t.orphans = 0, nil
+	}
+}
+
+// unsettled reports whether sessions may be here without a home that is alive:
+// what is spread now may pass them by.
+func (t *takeover) unsettled() bool { return t.on.Load() || t.doubt.Load() }
+
+// homeIs notes that a copy here has a home now.
+func (c *Core) homeIs(l *Link) {
+	if !l.alive.Load() {
+		c.taking.doubt.Store(true) // the next view has it alive, or a pass takes over
 	}
 }
 
@@ -229,10 +247,19 @@ func (t *takeover) again() {
 	}
 }
 
+// doubtMax is how long a home that speaks to us may be dead in our view.
+const doubtMax = time.Second
+
 const takeoverStep = 1024 // sessions looked at in one step
 
 // step looks at some sessions and reports whether there are more.
-func (t *takeover) step(c *Core) bool {
+func (t *takeover) step(c *Core, now time.Duration) bool {
+	switch {
+	case !t.doubt.Load():
+		t.doubted = now
+	case now-t.doubted > doubtMax:
+		t.again()
+	}
 	if !t.on.Load() {
 		return false
 	}
@@ -250,6 +277,7 @@ func (t *takeover) step(c *Core) bool {
 		return true
 	}
 	t.on.Store(false)
+	t.doubt.Store(false)
 	t.sendOrphans(c)
 	return false
 }
@@ -269,6 +297,8 @@ func (t *takeover) see(c *Core, p *plan, ref uint64, s *Session) {
 			t.orphans = map[*Link][]ID{}
 		}
 		t.orphans[next] = append(t.orphans[next], s.ID)
+	case p.alone: // it was on a worker of this node, of which no other has copies
+		c.forget(ref, *s)
 	}
 }
 
