@@ -201,7 +201,7 @@ func TestClusterAdmin(t *testing.T) {
 	_, metrics := get("GET", "/metrics")
 	for _, want := range []string{
 		`rookery_cluster_nodes{state="alive"} 2`, `rookery_cluster_links{state="connected"} 1`,
-		`rookery_cluster_sessions{role="copy"} 1`, `rookery_cluster_requests_forwarded_total 1`,
+		`rookery_cluster_sessions{role="home"} 0`, `rookery_cluster_requests_forwarded_total 1`,
 		`rookery_cluster_sessions_moved_total{direction="out"} 1`, `rookery_cluster_link_sent_wire_bytes_total{lane="data"}`,
 		`rookery_cluster_replication_lag_seconds_count 0`,
 	} {
