@@ -125,6 +125,7 @@ func NewCore(o CoreOptions) *Core {
 	c := &Core{o: o, log: o.Logger, byInc: map[uint64]*Link{}}
 	c.scratch.New = func() any { return new(scratch) }
 	c.spread.seen, c.spread.refusing = map[uint64]uint64{}, map[uint64]uint64{}
+	c.spread.base = map[uint64]uint64{}
 	c.spread.inRing = map[Origin]publication{}
 	c.routes.byNum, c.routes.byConn = map[uint64]*route{}, map[uint64]*route{}
 	c.pubs.notes, c.fetches.m = map[uint64]*note{}, map[ID][]*fetch{}

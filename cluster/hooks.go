@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"encoding/binary"
-	"math"
 
 	"github.com/rookery-server/rookery/shard"
 )
@@ -87,16 +86,11 @@ func (c *Core) tell(ref uint64, build func(s *Session, b []byte, bodies *bodyOut
 }
 
 // Ended says that a session that was at home here has ended.
-func (c *Core) Ended(ref uint64, id ID) { c.closeCopies(ref, id, math.MaxUint32) }
-
-// closeCopies has those who hold copies of ours forget the ones of a session
-// whose epoch is at most that.
-func (c *Core) closeCopies(ref uint64, id ID, epoch uint32) {
+func (c *Core) Ended(ref uint64, id ID) {
 	part := shard.PartitionOf(shard.Key(id))
 	for _, l := range c.plan.Load().of(part) {
 		l.change(part, func(b []byte, _ *bodyOut) []byte {
-			b = append(appendHandle(b, kindClose, ref), id[:]...)
-			return binary.AppendUvarint(b, uint64(epoch))
+			return append(appendHandle(b, kindClose, ref), id[:]...)
 		})
 	}
 }

@@ -160,7 +160,7 @@ func (in *inbound) event(r *reader, lane batch.Lane) error {
 }
 
 func (in *inbound) close(r *reader, _ batch.Lane) error {
-	handle, id, epoch := r.uint32(), r.id(), r.uint32()
+	handle, id := r.uint32(), r.id()
 	if err := r.end(); err != nil {
 		return err
 	}
@@ -168,9 +168,8 @@ func (in *inbound) close(r *reader, _ batch.Lane) error {
 	if !ok {
 		return nil
 	}
-	// The handle may name another session by now, and the session may be on its
-	// way to us, once more.
-	if s, ok := in.l.core.o.Store.Load(ref); ok && s.ID == id && s.Epoch <= epoch {
+	// The handle may name another session by now.
+	if s, ok := in.l.core.o.Store.Load(ref); ok && s.ID == id {
 		in.l.core.o.Store.Remove(ref)
 		in.bind(handle, 0)
 	}

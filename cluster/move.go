@@ -60,7 +60,6 @@ func (c *Core) handOver(ref uint64, l *Link) bool {
 	})
 	if ok {
 		c.count.moved.Add(1)
-		c.tidy.closeLater(ref, &s, c.o.Now())
 	}
 	return ok
 }

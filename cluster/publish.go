@@ -22,6 +22,7 @@ type publishing struct {
 	last   uint64      // number drawn
 	open   []*Outgoing // by number
 	resend []resend    // by when they began
+	round  uint64      // how many times all were sent again because the view changed; reports of earlier rounds do not count
 	notes  map[uint64]*note
 	noted  uint64 // number drawn
 }
@@ -196,6 +197,7 @@ func (c *Core) sendPublication(out *Outgoing, link uint32) bool {
 	b := append(make([]byte, 0, publishHead+len(out.payload)), kindPublish)
 	b = binary.AppendUvarint(b, out.number)
 	b = binary.AppendUvarint(b, c.pubs.open[0].number)
+	b = binary.AppendUvarint(b, c.pubs.round)
 	b = append(b, flagsOf(c.o.Acked))
 	b = le.AppendUint64(b, view)
 	return l.send(batch.Data, append(appendOrigin(b, out.origin), out.payload...)) == nil
@@ -216,7 +218,7 @@ func (c *Core) greet(l *Link) {
 		before = c.pubs.open[0].number - 1
 	}
 	b := binary.AppendUvarint([]byte{kindPublish}, before)
-	b = append(binary.AppendUvarint(b, 0), flagBegan)
+	b = append(b, 0, 0, flagBegan)
 	b = appendOrigin(le.AppendUint64(b, 0), Origin{})
 	if l.must(batch.Data, b) != nil {
 		c.count.lostReplies.Add(1) // it seldom takes sessions from us until it has seen the next
@@ -233,7 +235,7 @@ func flagsOf(acked bool) (f byte) {
 // incoming is the publication as this peer spreads it itself.
 func (c *Core) incoming(out *Outgoing, view uint64) incoming {
 	return incoming{
-		inc: c.o.Self.Incarnation, number: out.number, base: c.pubs.open[0].number,
+		inc: c.o.Self.Incarnation, number: out.number, base: c.pubs.open[0].number, round: c.pubs.round,
 		acked: c.o.Acked, view: view, origin: out.origin, payload: out.payload,
 	}
 }
@@ -250,7 +252,10 @@ func (p *publishing) sendAgain(link uint32, from uint64, at time.Duration) {
 }
 
 // published takes a peer's report. mu is held.
-func (p *publishing) published(c *Core, link uint32, number uint64, st status, delivered int) {
+func (p *publishing) published(c *Core, link uint32, number, round uint64, st status, delivered int) {
+	if round != p.round {
+		return // it is on its way again, to those who are alive now
+	}
 	i, ok := slices.BinarySearchFunc(p.open, number, func(o *Outgoing, n uint64) int {
 		switch {
 		case o.number < n:
@@ -304,6 +309,7 @@ func (p *publishing) viewChanged(c *Core) {
 			out.waiting = slices.Clone(all)
 		}
 		p.resend = p.resend[:0]
+		p.round++
 		for _, link := range all {
 			p.sendAgain(link, p.open[0].number, c.o.Now())
 		}
@@ -346,13 +352,13 @@ func (p *publishing) sentAgain(c *Core, r *resend, now time.Duration) bool {
 }
 
 func (in *inbound) published(r *reader, _ batch.Lane) error {
-	number, st, delivered := r.uvarint(), status(r.uint8()), r.uvarint()
+	number, round, st, delivered := r.uvarint(), r.uvarint(), status(r.uint8()), r.uvarint()
 	if err := r.end(); err != nil {
 		return err
 	}
 	c := in.l.core
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.pubs.published(c, in.l.num, number, st, int(min(delivered, 1<<31)))
+	c.pubs.published(c, in.l.num, number, round, st, int(min(delivered, 1<<31)))
 	return nil
 }

@@ -275,7 +275,7 @@ func (w *world) checkQuiet(p *proc) {
 		"publications": len(c.pubs.open), "notifications": len(c.pubs.notes), "fetches": len(c.fetches.m),
 		"jobs": len(c.jobs), "bytes of requests": c.routes.bytes, "queue": len(c.spread.queue),
 		"waits": len(c.spread.waits), "orphans": len(c.taking.orphans),
-		"closing": len(c.tidy.closing), "announcements": len(c.tidy.moved),
+		"announcements": len(c.tidy.moved),
 	} {
 		if n != 0 {
 			w.fail("%s: %s left: %d", p.id, what, n)

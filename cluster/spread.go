@@ -31,6 +31,9 @@ type spreading struct {
 
 	// seen is, for each publisher, the last publication that was spread here.
 	seen map[uint64]uint64
+	// base is, for each publisher, the oldest that was not through when it sent
+	// its latest.
+	base map[uint64]uint64
 	// refusing is, for each publisher of which one was refused, its number:
 	// later ones are refused too until it comes again.
 	refusing map[uint64]uint64
@@ -46,6 +49,7 @@ type incoming struct {
 	inc     uint64
 	number  uint64
 	base    uint64 // the publisher's oldest that is not through
+	round   uint64 // to be reported
 	acked   bool
 	began   bool // no publication: number is the publisher's last when it first saw us
 	view    uint64
@@ -105,7 +109,7 @@ func (s *spreading) enqueue(c *Core, in incoming) {
 func (in *inbound) publish(r *reader, lane batch.Lane) error {
 	size := len(r.left)
 	p := incoming{from: in.l, inc: in.l.peer.Incarnation, size: size}
-	p.number, p.base = r.uvarint(), r.uvarint()
+	p.number, p.base, p.round = r.uvarint(), r.uvarint(), r.uvarint()
 	flags := r.uint8()
 	p.acked, p.began = flags&flagAcked != 0, flags&flagBegan != 0
 	p.view, p.origin = r.uint64(), r.origin()
@@ -174,6 +178,7 @@ func (s *spreading) begin(c *Core, now time.Duration) bool {
 		s.queue[0] = incoming{}
 		s.queue = s.queue[1:]
 		c.mu.Unlock()
+		s.base[in.inc] = max(s.base[in.inc], in.base)
 		if in.began {
 			s.seen[in.inc] = max(s.seen[in.inc], in.number)
 			s.done(c, &in, statusHeld, 0)
@@ -303,7 +308,7 @@ func (s *spreading) done(c *Core, in *incoming, st status, delivered int) {
 	if in.from == nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.pubs.published(c, 0, in.number, st, delivered)
+		c.pubs.published(c, 0, in.number, in.round, st, delivered)
 		return
 	}
 	in.from.release(batch.Data, in.size)
@@ -311,7 +316,8 @@ func (s *spreading) done(c *Core, in *incoming, st status, delivered int) {
 		return
 	}
 	b := append(make([]byte, 0, 24), kindPublished)
-	b = append(binary.AppendUvarint(b, in.number), byte(st))
+	b = binary.AppendUvarint(binary.AppendUvarint(b, in.number), in.round)
+	b = append(b, byte(st))
 	if in.from.must(batch.Control, binary.AppendUvarint(b, uint64(delivered))) != nil {
 		c.count.lostReplies.Add(1) // the publisher sends it again
 	}
@@ -320,7 +326,7 @@ func (s *spreading) done(c *Core, in *incoming, st status, delivered int) {
 // replay brings a session that has just come what was spread here before it
 // came and not there. seen is what its former home had spread. Of a publisher of
 // which that had heard nothing, and with nil of all, everything of the last
-// seconds is offered that is behind what the session's log has of it: homes
+// seconds, and all that was not through, is offered that is behind what the session's log has of it: homes
 // spread in the order of the publisher. ok is false if too much has happened
 // meanwhile.
 func (s *spreading) replay(c *Core, ref uint64, seen map[uint64]uint64) (ok bool) {
@@ -332,7 +338,7 @@ func (s *spreading) replay(c *Core, ref uint64, seen map[uint64]uint64) (ok bool
 	for i := range s.ring {
 		e := &s.ring[i]
 		there, known := seen[e.inc]
-		if known && e.number <= there || !known && now-e.at > replayAge {
+		if known && e.number <= there || !known && now-e.at > replayAge && e.number < s.base[e.inc] {
 			continue
 		}
 		if had == nil {

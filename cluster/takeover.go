@@ -214,8 +214,8 @@ func (in *inbound) merge(r *reader, lane batch.Lane) error {
 // takeover finds the sessions whose home is lost and makes their first copy
 // their home.
 type takeover struct {
-	on      atomic.Bool // others read it
-	doubt   atomic.Bool // a copy here may have a home that is not alive, and no pass has seen it
+	on      atomic.Bool   // others read it
+	doubt   atomic.Bool   // a copy here may have a home that is not alive, and no pass has seen it
 	doubted time.Duration // when there was no doubt
 	at      uint32
 	orphans map[*Link][]ID

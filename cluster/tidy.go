@@ -15,7 +15,6 @@ type tidying struct {
 	next      time.Duration
 	leftovers map[uint64]int     // copies that nobody keeps, by ref: rounds
 	differed  map[*Link][]uint16 // guarded by Core.mu; partitions that differed in the last round
-	closing   []closing
 	moved     []announced
 	filled    bool // everybody had what they are to hold
 }
@@ -84,31 +83,6 @@ func (c *Core) announce(a *announced) {
 	}
 }
 
-// closing is a session that was handed over: those who hold copies of ours are
-// told when the new home has made them its own, which are then left alone.
-type closing struct {
-	ref   uint64
-	id    ID
-	epoch uint32 // our last
-	at    time.Duration
-}
-
-const closeDelay = 2 * time.Second
-
-func (t *tidying) closeLater(ref uint64, s *Session, now time.Duration) {
-	t.closing = append(t.closing, closing{ref, s.ID, s.Epoch, now + closeDelay})
-}
-
-func (t *tidying) closeHandedOver(c *Core, now time.Duration) {
-	for len(t.closing) > 0 && now >= t.closing[0].at {
-		x := t.closing[0]
-		t.closing = t.closing[1:]
-		if s, ok := c.o.Store.Load(x.ref); !ok || s.ID != x.id || s.Home != 0 { // else it has come back
-			c.closeCopies(x.ref, x.id, x.epoch)
-		}
-	}
-}
-
 // leftoverRounds is after how many rounds a copy is forgotten that its home, or
 // who takes that over, has not claimed.
 const leftoverRounds = 2
@@ -116,7 +90,6 @@ const leftoverRounds = 2
 func partitionOf(id ID) uint16 { return shard.PartitionOf(shard.Key(id)) }
 
 func (t *tidying) step(c *Core, now time.Duration) {
-	t.closeHandedOver(c, now)
 	t.announce(c)
 	idle := c.fill.idle()
 	if idle && !t.filled && t.next != 0 {

@@ -14,7 +14,7 @@ const (
 	kindState            // handle, state
 	kindTopic            // handle, on, topic
 	kindEvent            // handle, stream, number, message
-	kindClose            // handle, id, epoch: the session has ended, or went to another home in that epoch
+	kindClose            // handle, id: the session has ended
 	kindReset            // partitions: unbind all their handles, a fill follows
 
 	// Between homes.
@@ -34,8 +34,8 @@ const (
 	kindGone    // conn: it has closed
 
 	// Publications.
-	kindPublish   // number, the publisher's oldest open one, flags, view, origin, payload
-	kindPublished // number, status, delivered
+	kindPublish   // number, the publisher's oldest open one, round, flags, view, origin, payload
+	kindPublished // number, round, status, delivered
 	kindNotify    // incarnation of the peer that asks, number, hops, origin, id, payload
 	kindNotified  // number, status
 
