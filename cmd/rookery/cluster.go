@@ -31,12 +31,22 @@ Try:
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	a := &admins{}
-	cmd.PersistentFlags().StringVar(&a.addr, "admin", "127.0.0.1:7690", "admin address of any node of the cluster")
-	cmd.PersistentFlags().DurationVar(&a.timeout, "timeout", 3*time.Second, "patience with a node that does not answer")
+	a := &admins{addr: "127.0.0.1:7690", timeout: 3 * time.Second}
+	cmd.PersistentFlags().Var(text(&a.addr, "address", checkWhole), "admin", "admin address of any node of the cluster")
+	cmd.PersistentFlags().Var(interval(&a.timeout, time.Millisecond), "timeout", "patience with a node that does not answer")
 	cmd.AddCommand(newClusterStatus(a), newClusterMembers(a), newClusterSessions(a),
 		newClusterDrain(a), newClusterRebalance(a), newClusterKeygen(), newClusterBalancer(), newClusterUp())
 	return cmd
+}
+
+// checkWhole accepts an address that others can use: one with host and port.
+func checkWhole(s string) error {
+	if host, port, err := net.SplitHostPort(s); err == nil && (host == "" || port == "" || port == "0") {
+		return fmt.Errorf("%q lacks host or port", s)
+	} else if err != nil {
+		return fmt.Errorf("%q is not HOST:PORT", s)
+	}
+	return checkHostPort(s)
 }
 
 // admins asks admin listeners.

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"strings"
 	"text/template"
@@ -14,7 +13,7 @@ import (
 )
 
 func newClusterBalancer() *cobra.Command {
-	var listen string
+	listen := "0.0.0.0:8080"
 	cmd := &cobra.Command{
 		Use:   "balancer haproxy|nginx NODE=HOST:PORT...",
 		Short: "Print a balancer's configuration that keeps clients where their sessions are",
@@ -23,7 +22,7 @@ sends a client there while that node is up, and elsewhere when it is not; any no
 		Example: "  rookery cluster balancer haproxy n1=127.0.0.1:7680 n2=127.0.0.1:7681 >haproxy.cfg",
 		Args:    cobra.MinimumNArgs(2),
 	}
-	cmd.Flags().StringVar(&listen, "listen", "0.0.0.0:8080", "address of the balancer")
+	cmd.Flags().Var(text(&listen, "address", checkWhole), "listen", "address of the balancer")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		t := balancers.Lookup(args[0])
 		if t == nil {
@@ -50,8 +49,8 @@ func parseNodes(args []string) ([]balancedNode, error) {
 		if err := checkName(name); err != nil {
 			return nil, err
 		}
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			return nil, fmt.Errorf("%q: %w", arg, err)
+		if err := checkWhole(addr); err != nil {
+			return nil, err
 		}
 		if slices.ContainsFunc(nodes, func(n balancedNode) bool { return n.Name == name || n.Addr == addr }) {
 			return nil, fmt.Errorf("%q: its name or address is there already", arg)

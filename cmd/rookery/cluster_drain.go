@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -62,6 +61,8 @@ a client with an open stream comes back where its balancer sends it.`,
 	return cmd
 }
 
+const ratesMax = 1 << 20
+
 // mover has a node move sessions away and shows how far it is.
 type mover struct {
 	*admins
@@ -72,7 +73,8 @@ type mover struct {
 }
 
 func (m *mover) register(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&m.rate, "rate", 1000, "sessions moved each second")
+	m.rate = 1000
+	cmd.Flags().Var(count(&m.rate, 1, ratesMax), "rate", "sessions moved each second")
 	cmd.Flags().BoolVar(&m.json, "json", false, "print JSON")
 }
 
@@ -86,9 +88,6 @@ type moveResult struct {
 }
 
 func (m *mover) run(cmd *cobra.Command, node string) error {
-	if m.rate < 1 {
-		return usageError{errors.New("--rate must be at least 1")}
-	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	addr, err := m.adminOf(ctx, node)
@@ -96,7 +95,7 @@ func (m *mover) run(cmd *cobra.Command, node string) error {
 		return err
 	}
 	if m.undo {
-		return m.admins.call(ctx, http.MethodPost, addr, "/cluster/drain?undo=1", nil)
+		return m.call(ctx, http.MethodPost, addr, "/cluster/drain?undo=1", nil)
 	}
 	before, err := m.homes(ctx, addr)
 	if err != nil {
@@ -137,6 +136,6 @@ func (m *mover) result(ctx context.Context, cmd *cobra.Command, node, addr strin
 
 func (m *mover) homes(ctx context.Context, addr string) (int, error) {
 	r := &cluster.Report{}
-	err := m.admins.call(ctx, http.MethodGet, addr, "/cluster", r)
+	err := m.call(ctx, http.MethodGet, addr, "/cluster", r)
 	return r.Homes(), err
 }

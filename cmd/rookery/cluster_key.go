@@ -33,6 +33,9 @@ interruption add the new one as a second line on every node, then put it first, 
 // writeKey makes a key file that is not there yet.
 func writeKey(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already; a key is never overwritten", path)
+	}
 	if err != nil {
 		return err
 	}
@@ -63,7 +66,7 @@ func userKey() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.Remove(tmp.Name())
+	defer func() { _ = os.Remove(tmp.Name()) }() // what is left is a key that nobody uses
 	if _, err := tmp.WriteString(cluster.NewKey()); err != nil {
 		return "", errors.Join(err, tmp.Close())
 	}

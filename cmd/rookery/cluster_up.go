@@ -24,7 +24,7 @@ import (
 const localNodesMax = 10
 
 func newClusterUp() *cobra.Command {
-	u := &localCluster{}
+	u := &localCluster{nodes: 4}
 	cmd := &cobra.Command{
 		Use:   "up [-- SERVE FLAGS]",
 		Short: "Run a cluster of several nodes on this machine until Ctrl-C",
@@ -34,11 +34,11 @@ A node that is killed stays away; the others take its sessions over.
 Flags behind -- go to each node's serve.`,
 		Example: "  rookery cluster up --nodes 4 -- --durability async",
 	}
-	cmd.Flags().IntVar(&u.nodes, "nodes", 4, "how many")
+	cmd.Flags().Var(count(&u.nodes, 1, localNodesMax), "nodes", "how many")
 	cmd.Flags().StringVar(&u.dir, "logs", "", "write each node's log to DIR/NODE.log instead of here")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if u.nodes < 1 || u.nodes > localNodesMax {
-			return usageError{fmt.Errorf("--nodes %d is not between 1 and %d", u.nodes, localNodesMax)}
+		if dash := cmd.ArgsLenAtDash(); dash > 0 || dash < 0 && len(args) > 0 {
+			return usageError{fmt.Errorf("%q stands before --: only flags of serve, behind it", args[0])}
 		}
 		return u.run(cmd, args)
 	}

@@ -2,6 +2,7 @@
 // and an admin listener with metrics and health.
 //
 //	rookery serve          run a node with the demo app
+//	rookery cluster ...    run, show and steer several nodes
 //	rookery check-config   print the settings in effect and where each is from
 //	rookery version        print version, commit and Go version
 //	rookery bench-...      measure a node from outside
