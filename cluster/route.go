@@ -32,6 +32,7 @@ type route struct {
 	at       *Link  // who has it, as far as is known
 	tried    []*Link
 	unsure   bool          // one of them may know it soon
+	left     *leftover     // what is here of it, although its home does not know it
 	retryAt  time.Duration // 0: not now
 	deadline time.Duration // of retrying
 }
@@ -92,7 +93,14 @@ type found struct {
 	ref   uint64 // not 0: it is at home here
 	to    *Link  // else who to ask: its home or, if it is not known, a holder of its partition
 	known bool   // a copy is here
+	home  bool   // its home is alive, and is to
 	soon  bool   // it will be at home here in a moment
+}
+
+// leftover is a copy that its home has not told us to forget yet.
+type leftover struct {
+	ref uint64
+	s   Session
 }
 
 func (c *Core) find(id ID) found {
@@ -117,7 +125,7 @@ func (c *Core) findHome(p *plan, part uint16, ref uint64, s *Session) found {
 	}
 	home := c.link(s.home())
 	if home.alive.Load() {
-		return found{to: home, known: true}
+		return found{to: home, known: true, home: true}
 	}
 	to, here := p.successor(part, home.peer.Node)
 	return found{to: to, known: true, soon: here}
@@ -198,6 +206,9 @@ func (c *Core) exhausted(r *route) {
 		}
 		why = RefusedUnavailable
 		c.count.unavailable.Add(1)
+	}
+	if left := r.left; left != nil && why == RefusedUnknown {
+		c.job(func() { c.forget(left.ref, left.s) })
 	}
 	c.refuse(r, why)
 }
@@ -338,15 +349,32 @@ func (in *inbound) forward(r *reader, _ batch.Lane) error {
 		f.to.send(batch.Data, appendForward(inc, num, hops-1, id, msg)) == nil:
 		c.tellAt(from, num, f.to.peer.Incarnation)
 	default:
-		sure := byte(1)
-		if f.known || c.taking.on.Load() {
-			sure = 0
-		}
-		if from.must(batch.Control, append(binary.AppendUvarint([]byte{kindNotHere}, num), sure)) != nil {
-			c.count.lostReplies.Add(1)
-		}
+		c.sayNotHere(from, num, &f)
 	}
 	return nil
+}
+
+// What kindNotHere says besides.
+const (
+	notSure  byte = iota // it may be here soon, or is elsewhere
+	notKnown             // nothing is here of it
+	notHome              // what is here of it says that the one who asks is its home
+)
+
+// sayNotHere answers a request for a session that is not at home here.
+func (c *Core) sayNotHere(to *Link, num uint64, f *found) {
+	lane, sure := batch.Control, notKnown
+	switch {
+	case c.taking.on.Load():
+		sure = notSure
+	case f.home && f.to == to:
+		lane, sure = batch.Data, notHome // not in front of what brings it there
+	case f.known:
+		sure = notSure
+	}
+	if to.must(lane, append(binary.AppendUvarint([]byte{kindNotHere}, num), sure)) != nil {
+		c.count.lostReplies.Add(1)
+	}
 }
 
 // tellAt says where a request has gone, so that it is not waited for in vain if
@@ -384,12 +412,27 @@ func (in *inbound) notHere(r *reader, _ batch.Lane) error {
 	c := in.l.core
 	c.mu.Lock()
 	rt := c.routes.byNum[num]
-	if rt == nil || rt.msg == nil {
+	c.mu.Unlock()
+	if rt == nil {
+		return nil
+	}
+	ref, known := c.o.Store.Find(rt.id)
+	var s Session
+	if known {
+		s, known = c.o.Store.Load(ref)
+	}
+	c.mu.Lock()
+	if c.routes.byNum[num] != rt || rt.msg == nil {
 		c.mu.Unlock()
 		return nil
 	}
 	rt.tried = append(rt.tried, in.l)
-	rt.unsure = rt.unsure || sure == 0
+	switch {
+	case sure == notSure, sure == notHome && known: // it has just come
+		rt.unsure = true
+	case sure == notKnown && known && s.home() == in.l.num:
+		rt.left = &leftover{ref, s}
+	}
 	c.mu.Unlock()
 	c.try(rt)
 	return nil
