@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/rookery-server/rookery/memprof"
 )
 
 const (
@@ -122,6 +124,9 @@ func (b *clusterBench) faultOnce(ctx context.Context, c *nodes, f fault, sum *fa
 	if err != nil {
 		return err
 	}
+	if len(settled.Served) > 0 {
+		b.report.note("%s: the first client was served again after %s", f.kind, millis(time.Duration(slices.Min(settled.Served))))
+	}
 	for _, ns := range settled.Served {
 		sum.served = append(sum.served, time.Duration(ns))
 	}
@@ -142,6 +147,10 @@ func (b *clusterBench) struck(ctx context.Context, c *nodes, f fault, crowd *roa
 	if err := sleep(ctx, failoverCalm); err != nil {
 		return a, err
 	}
+	nodes, clients, err := spent(c, f.victims, crowd)
+	if err != nil {
+		return a, err
+	}
 	start := time.Now()
 	if err := f.strike(ctx, c); err != nil {
 		return a, err
@@ -149,5 +158,26 @@ func (b *clusterBench) struck(ctx context.Context, c *nodes, f fault, crowd *roa
 	if a, err = crowd.settle(ctx, f.victims, start); err != nil {
 		return a, fmt.Errorf("%w; served again: %d", err, len(a.Served))
 	}
+	took := time.Since(start)
+	nodesAfter, clientsAfter, err := spent(c, f.victims, crowd)
+	if err != nil {
+		return a, err
+	}
+	b.report.note("%s: of the %s until the last was served the nodes ran for %s, the clients for %s, of %d processors", f.kind,
+		millis(took), millis(nodesAfter-nodes), millis(clientsAfter-clients), b.report.Machine.CPUs)
 	return a, sleep(ctx, failoverCalm)
+}
+
+// spent returns the processor time that the nodes which are no victims, and the
+// clients, have used.
+func spent(c *nodes, victims []int, crowd *roamers) (nodes, clients time.Duration, err error) {
+	for _, i := range c.except(victims...) {
+		used, err := memprof.CPUTime(c.list[i].pid())
+		if err != nil {
+			return 0, 0, err
+		}
+		nodes += used
+	}
+	clients, err = memprof.CPUTime(crowd.crew.process.cmd.Process.Pid)
+	return nodes, clients, err
 }

@@ -64,7 +64,7 @@ type roamers struct {
 }
 
 func hireRoamers(self []string, c *nodes, timeout time.Duration) (*roamers, error) {
-	p, err := startProcess(append(yielding(self), roamersCommand))
+	p, err := startProcess(append(self[:len(self):len(self)], roamersCommand))
 	if err != nil {
 		return nil, err
 	}

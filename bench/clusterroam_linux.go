@@ -250,7 +250,7 @@ func (f *herd) settle(ctx context.Context, victims []int, since time.Time) ([]in
 		if calm.IsZero() {
 			calm = time.Now()
 		}
-		return time.Since(calm) >= settleQuiet
+		return len(victims) > 0 || time.Since(calm) >= settleQuiet
 	})
 	if err != nil {
 		err = fmt.Errorf("bench: %d of %d clients are without a stream: %w", f.missing, len(f.list), err)
