@@ -157,7 +157,7 @@ var doors = map[string][]string{
 	"github.com/spf13/cobra":                  {"cmd/rookery", "bench"},
 	"github.com/spf13/pflag":                  {"cmd/rookery", "bench"},
 	"github.com/prometheus/procfs":            {"memprof"},
-	"golang.org/x/sys":                        {"loop", "memprof", "bench", "cmd/rookery", "server", "shard", "session", "internal/fleet", "cluster"},
+	"golang.org/x/sys":                        {"loop", "memprof", "bench", "cmd/rookery", "server", "shard", "session", "internal/fleet", "cluster", "e2e"},
 	"golang.org/x/sync":                       {"server", "bench"},
 }
 
