@@ -189,18 +189,21 @@ func (m *member) sees(want int) bool {
 	if !ok || len(r.Processes) != 1 {
 		return false
 	}
-	serving, linked := 0, 0
+	serving, alive, linked := 0, 0, 0
 	for _, n := range r.View.Nodes {
 		if n.State == "alive" {
 			serving++
 		}
 	}
 	for _, l := range r.Processes[0].Links {
+		if l.Alive {
+			alive++
+		}
 		if l.Alive && l.Connected {
 			linked++
 		}
 	}
-	return serving == want && linked == want-1 && (want == 1 || r.Processes[0].Filled)
+	return serving == want && alive == want-1 && linked == want-1 && (want == 1 || r.Processes[0].Filled)
 }
 
 // settled waits until the nodes that run see each other, and all is copied.
