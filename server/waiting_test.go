@@ -215,16 +215,18 @@ func TestAskRefuses(t *testing.T) {
 				return err
 			})
 		})
-		p := dial(t, s.TCPAddr())
+		// A connection each: behind a call that is about to end an inline handler
+		// runs on a worker, where it may ask.
 		for _, tt := range []struct{ method, want string }{
 			{"scalar", fmt.Sprintf(`"result":%q`, ErrParams)},
 			{"loop", fmt.Sprintf(`"result":%q`, ErrOnLoop)},
 			{"two", `"code":-32000`},
 		} {
-			if got := p.ask(`{"jsonrpc":"2.0","id":1,"method":"` + tt.method + `"}`); !strings.Contains(got, tt.want) {
+			if got := dial(t, s.TCPAddr()).ask(`{"jsonrpc":"2.0","id":1,"method":"` + tt.method + `"}`); !strings.Contains(got, tt.want) {
 				t.Errorf("%s: %s", tt.method, got)
 			}
 		}
+		p := dial(t, s.TCPAddr())
 		p.send(`{"jsonrpc":"2.0","id":1,"method":"silence"}` + "\n")
 		q := p.question()
 		if got := p.line(); !strings.Contains(got, context.DeadlineExceeded.Error()) {
