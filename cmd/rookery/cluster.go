@@ -107,6 +107,19 @@ func (a *admins) report(ctx context.Context) (*cluster.Report, error) {
 	return r, nil
 }
 
+// reportOf asks another node. Whoever answers must be that node: an address such
+// as 127.0.0.1 names another one on each machine.
+func (a *admins) reportOf(ctx context.Context, n *cluster.Node) (*cluster.Report, error) {
+	r := &cluster.Report{}
+	if err := a.call(ctx, http.MethodGet, n.Admin, "/cluster", r); err != nil {
+		return nil, err
+	}
+	if r.Node != n.Name {
+		return nil, fmt.Errorf("node %s announces the admin address %s, at which %q answers; give its --admin a host that is reached from here, or run this there", n.Name, n.Admin, r.Node)
+	}
+	return r, nil
+}
+
 // answer is what one node said, or why it did not.
 type answer struct {
 	node   cluster.Node
@@ -134,10 +147,7 @@ func (a *admins) all(ctx context.Context) (*cluster.Report, []answer, error) {
 			case n.Admin == "":
 				answers[i].err = errors.New("no admin listener")
 			default:
-				r := &cluster.Report{}
-				if answers[i].err = a.call(ctx, http.MethodGet, n.Admin, "/cluster", r); answers[i].err == nil {
-					answers[i].report = r
-				}
+				answers[i].report, answers[i].err = a.reportOf(ctx, &n)
 			}
 		}()
 	}
@@ -168,8 +178,6 @@ func (a *admins) adminOf(ctx context.Context, name string) (string, error) {
 	case n.Admin == "":
 		return "", fmt.Errorf("node %s has no admin listener", name)
 	}
-	if _, _, err := net.SplitHostPort(n.Admin); err != nil {
-		return "", fmt.Errorf("node %s: admin address %q: %w", name, n.Admin, err)
-	}
-	return n.Admin, nil
+	_, err = a.reportOf(ctx, n)
+	return n.Admin, err
 }
