@@ -25,6 +25,10 @@ type simPub struct {
 	expect  []*client
 	over    bool
 	held    bool
+	// astray: it was on its way when a split began or ended, or a process
+	// returned. Such ones reach a client once, but those on the two sides have
+	// no common order.
+	astray bool
 }
 
 // publish begins one publication.
@@ -55,6 +59,7 @@ func (w *world) publish(p *proc) {
 	}
 	pub.payload = kind + " " + pub.what
 	w.pubs = append(w.pubs, pub)
+	pub.astray = w.now < w.settles
 	w.begin(pub)
 }
 
@@ -89,6 +94,7 @@ func (w *world) checkPubs(p *proc) {
 			w.dump()
 		}
 		pub.over, pub.held = true, err == nil
+		pub.astray = pub.astray || w.now < w.settles
 		if pub.held {
 			w.expect(pub)
 		} else if pub.key != "" && !p.dead && (!w.quiet || w.chance(70)) {
@@ -171,7 +177,7 @@ func (w *world) checkClient(c *client) {
 		i := 0
 		fmt.Sscanf(what, "e%d", &i)
 		pub := w.pubs[i]
-		if pub.to != nil || !pub.held || !pub.first || !slices.Contains(pub.before, c) {
+		if pub.to != nil || !pub.held || !pub.first || pub.astray || !slices.Contains(pub.before, c) {
 			continue // no order was promised
 		}
 		if pub.order < latest[pub.p] {

@@ -234,6 +234,7 @@ var errSimCut = errors.New("the network was cut")
 // on for a while, or not.
 func (w *world) block(from, to string, on bool) {
 	w.note("BLOCK %s > %s: %v", from, to, on)
+	w.settles = w.now + simSettle
 	if !on {
 		delete(w.blocked, [2]string{from, to})
 		for _, c := range slices.Clone(w.conns) {

@@ -35,6 +35,7 @@ type world struct {
 	// mayDouble says that a home may have written an event to a client that
 	// never reached a copy: a machine was lost, or the network between.
 	mayDouble bool
+	settles   time.Duration // when all have noticed how a split, or a long pause, began or ended
 }
 
 // simConfig is what a seed decides once.
@@ -331,6 +332,7 @@ func (w *world) kill(p *proc, machine bool) {
 
 func (p *proc) pause() {
 	p.w.note("PAUSE %s", p.id)
+	p.w.settles = p.w.now + simSettle
 	p.paused, p.since = true, p.w.now
 }
 
@@ -341,6 +343,7 @@ func (p *proc) resume() {
 	p.w.note("RESUME %s", p.id)
 	p.paused = false
 	if p.w.now-p.since > lapse {
+		p.w.settles = p.w.now + simSettle
 		p.store.fence()
 	}
 	for _, k := range p.known {
@@ -357,6 +360,9 @@ func (p *proc) resume() {
 		e.pump()
 	}
 }
+
+// simSettle is more than it takes to notice, and to tell each other.
+const simSettle = 3 * time.Second
 
 // live returns the processes that run.
 func (w *world) live() (all []*proc) {
