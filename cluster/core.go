@@ -298,7 +298,9 @@ func (c *Core) applyView(now time.Duration) {
 		case !was && is:
 			returned = append(returned, l)
 		}
-		l.alive.Store(is)
+		if l.alive.Swap(is) != is {
+			l.spoke.Store(false)
+		}
 	}
 	links := slices.Clone(c.links)
 	c.mu.Unlock()

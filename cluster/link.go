@@ -21,6 +21,7 @@ type Link struct {
 	num  uint32 // immutable; how sessions and the Store name the link, from 1
 
 	alive atomic.Bool // by the view; a dead peer may return
+	spoke atomic.Bool // it said something of a session since it is dead in the view
 
 	rx sync.Mutex // serialises Receive, Connect and Disconnect
 	in inbound    // guarded by rx

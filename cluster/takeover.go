@@ -205,8 +205,10 @@ func (in *inbound) merge(r *reader, lane batch.Lane) error {
 	case s.Home == 0:
 		c.o.Store.Merge(ref, events)
 		c.count.merged.Add(uint64(len(events)))
-	case home != in.l && home.alive.Load():
+	case home != in.l:
 		c.merge(home, id, events) // it has moved on
+	default:
+		c.count.lostMerges.Add(uint64(len(events))) // each of us takes the other for its home
 	}
 	return nil
 }
@@ -217,15 +219,18 @@ type takeover struct {
 	on      atomic.Bool   // others read it
 	doubt   atomic.Bool   // a copy here may have a home that is not alive, and no pass has seen it
 	doubted time.Duration // when there was no doubt
-	at      uint32
-	orphans map[*Link][]ID
+	// A home that speaks to us though it is dead in our view is likely to be
+	// alive in the next one: a pass leaves its sessions, unless it is impatient.
+	impatient, left bool
+	at              uint32
+	orphans         map[*Link][]ID
 }
 
 // begin starts a pass, from the start if one runs: the view has changed.
 func (t *takeover) begin(died bool) {
 	if died || t.on.Load() || t.doubt.Load() {
 		t.on.Store(true)
-		t.at, t.orphans = 0, nil
+		t.at, t.orphans, t.left = 0, nil, false
 	}
 }
 
@@ -236,6 +241,7 @@ func (t *takeover) unsettled() bool { return t.on.Load() || t.doubt.Load() }
 // homeIs notes that a copy here has a home now.
 func (c *Core) homeIs(l *Link) {
 	if !l.alive.Load() {
+		l.spoke.Store(true)
 		c.taking.doubt.Store(true) // the next view has it alive, or a pass takes over
 	}
 }
@@ -257,8 +263,9 @@ func (t *takeover) step(c *Core, now time.Duration) bool {
 	switch {
 	case !t.doubt.Load():
 		t.doubted = now
-	case now-t.doubted > doubtMax:
-		t.again()
+	case now-t.doubted > doubtMax && !t.on.Load():
+		t.begin(true)
+		t.impatient = true
 	}
 	if !t.on.Load() {
 		return false
@@ -277,7 +284,8 @@ func (t *takeover) step(c *Core, now time.Duration) bool {
 		return true
 	}
 	t.on.Store(false)
-	t.doubt.Store(false)
+	t.doubt.Store(t.left)
+	t.impatient, t.left = false, false
 	t.sendOrphans(c)
 	return false
 }
@@ -285,6 +293,10 @@ func (t *takeover) step(c *Core, now time.Duration) bool {
 func (t *takeover) see(c *Core, p *plan, ref uint64, s *Session) {
 	l := c.link(s.home())
 	if l == nil || l.alive.Load() {
+		return
+	}
+	if l.spoke.Load() && !t.impatient {
+		t.left = true
 		return
 	}
 	part := shard.PartitionOf(shard.Key(s.ID))
@@ -377,6 +389,8 @@ func (in *inbound) orphan(r *reader, _ batch.Lane) error {
 		case r.bad:
 		case ok && there && s.Home == 0:
 			c.stale(in.l, &s)
+		case mode == orphanTake && ok && there && s.home() == in.l.num:
+			back = append(back, id) // it handed it over to one that is lost
 		case ok && there && !s.isPointer():
 			c.later(func() { c.take(ref, id) }) // not if its home is alive, or this is it
 		case mode == orphanTake:
