@@ -10,6 +10,7 @@ SHELL       := /bin/bash
 GO        ?= go
 FUZZTIME  ?= 5s
 BENCHTIME ?= 200ms
+SIMTIME   ?= 2m
 RUN       ?=
 ARGS      ?=
 
@@ -33,6 +34,10 @@ help: ## list the targets
 run: build ## build and serve on the default ports (ARGS="--http 127.0.0.1:8080")
 	bin/rookery serve $(ARGS)
 
+.PHONY: cluster
+cluster: build ## build and run four nodes on this machine until Ctrl-C (ARGS="--nodes 3 -- --durability async")
+	bin/rookery cluster up $(ARGS)
+
 .PHONY: build
 build: ## write bin/rookery
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/rookery ./cmd/rookery
@@ -46,7 +51,7 @@ compile: ## compile every package for Linux and macOS
 ## ---- tests
 
 .PHONY: test
-test: vet unit race fuzz e2e conformance density ## everything: vet, unit, race, fuzz, end to end, conformance, density (< 10 min on 2 cores)
+test: vet unit race simulate fuzz e2e conformance density ## everything: vet, unit, race, simulation, fuzz, end to end, conformance, density (< 10 min on 2 cores)
 	@echo 'all tests passed'
 
 .PHONY: unit
@@ -56,6 +61,12 @@ unit: ## unit, property, budget and house tests (RUN=regexp)
 .PHONY: race
 race: ## the same under the race detector, without tests of sheer size (-short)
 	$(GO) test -race -short -run '$(RUN)' $$($(GO) list ./... | grep -v -e '/e2e$$' -e '/internal/lint$$')
+
+# The seeds follow from the commit, so that each commit tries others and each
+# run of one the same.
+.PHONY: simulate
+simulate: ## simulated clusters under faults for SIMTIME (2m); a failing seed says how to replay it
+	$(GO) test -count=1 -v -timeout 0 -run '^TestSimulation$$' ./cluster -simtime $(SIMTIME) -simseed $(COMMIT)
 
 .PHONY: fuzz
 fuzz: ## fuzz each decoder for FUZZTIME (5s)
