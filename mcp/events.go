@@ -40,6 +40,10 @@ type Events interface {
 	// AppendAt notes body under a number that another process has drawn, in its
 	// place among the others; added is false if the number is taken or lost.
 	AppendAt(log, stream, seq, body uint32) (sameLog uint32, added bool)
+	// Renumber gives o's event a lower number, and with it its place, unless that
+	// is taken or lost. Numbered reports whether an event has that number.
+	Renumber(log, seq uint32, o Origin) bool
+	Numbered(log, seq uint32) bool
 	// Overtaken reports whether an earlier event of o's publisher is numbered
 	// above seq.
 	Overtaken(log, seq uint32, o Origin) bool

@@ -85,6 +85,30 @@ func (e *fakeEvents) AppendAt(log, stream, seq, body uint32) (uint32, bool) {
 	return log, true
 }
 
+func (e *fakeEvents) Renumber(log, seq uint32, o Origin) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := e.logs[log]
+	if l == nil {
+		return false
+	}
+	i := slices.IndexFunc(l.events, func(ev fakeEvent) bool { return e.origin[ev.body] == o })
+	if i < 0 || l.events[i].seq < seq || seq <= l.floor[l.events[i].stream>>31] ||
+		slices.ContainsFunc(l.events, func(ev fakeEvent) bool { return ev.seq == seq }) {
+		return false
+	}
+	l.events[i].seq = seq
+	slices.SortFunc(l.events, func(a, b fakeEvent) int { return cmp.Compare(a.seq, b.seq) })
+	return true
+}
+
+func (e *fakeEvents) Numbered(log, seq uint32) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := e.logs[log]
+	return l != nil && slices.ContainsFunc(l.events, func(ev fakeEvent) bool { return ev.seq == seq })
+}
+
 func (e *fakeEvents) Overtaken(log, seq uint32, o Origin) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

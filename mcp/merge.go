@@ -44,7 +44,10 @@ func (s *Server) insert(ref uint64, stream, seq uint32, n *notice) inserted {
 	defer delivery.Unlock()
 	sess, ok := s.o.Sessions.Load(ref)
 	switch {
-	case !ok || sess.Home != 0 || s.o.Events.Has(sess.Log, n.origin):
+	case !ok || sess.Home != 0:
+		return hadIt
+	case s.o.Events.Has(sess.Log, n.origin):
+		s.renumber(ref, &sess, stream, seq, n)
 		return hadIt
 	case stream&postBit == 0 && seq <= s.o.Events.Floors(sess.Log)[0]:
 		return hadIt
@@ -62,14 +65,28 @@ func (s *Server) insert(ref uint64, stream, seq uint32, n *notice) inserted {
 	return insertedIt
 }
 
+// renumber moves an event that came here by another way to the place it has at a
+// former home: a client that has not come back since may have it from there, and
+// says so by its last event id. The delivery lock is held.
+func (s *Server) renumber(ref uint64, sess *Session, stream, seq uint32, n *notice) {
+	if sess.Flags&flagSettled != 0 || s.o.Events.Overtaken(sess.Log, seq, n.origin) || !s.o.Events.Renumber(sess.Log, seq, n.origin) {
+		return
+	}
+	s.count.renumbered.Add(1)
+	if s.o.Replicas != nil {
+		s.o.Replicas.Noted(ref, stream, seq, n.keep(s.o.Events))
+	}
+}
+
 // seen notes what a client has by its own word, when its session has been taken
 // over since: an event up to there that turns up later, from a process that was
 // away, is not sent again. The log says so as of events that are lost, which its
-// client never asks for any more. The delivery lock is held.
+// client never asks for any more. If the event that the client names is here,
+// those before it are too. The delivery lock is held.
 func (s *Server) seen(sess *Session, after uint32) {
 	// The number that is drawn next tells the range: a takeover leaves the last
 	// one of the range before.
-	if after>>epochShift < (s.o.Events.Last(sess.Log)+1)>>epochShift {
+	if after>>epochShift < (s.o.Events.Last(sess.Log)+1)>>epochShift && !s.o.Events.Numbered(sess.Log, after) {
 		s.o.Events.SetFloors(sess.Log, [2]uint32{after, 0})
 	}
 }

@@ -43,3 +43,33 @@ func TestMergeAfterTakeover(t *testing.T) {
 		}
 	}
 }
+
+// An event that came to the new home by another way takes the place it has at the
+// former one: a client that had it from there does not get it again.
+func TestMergeRenumbers(t *testing.T) {
+	b := newFakeCluster(1).beds[0]
+	header, ref := b.newSession(t, 1, "2025-11-25")
+	b.get(t, 10, header)
+	if !b.Demote(ref, 7, 1) || !b.Promote(ref, 2, false) {
+		t.Fatal("not taken over")
+	}
+	o := Origin{Peer: 9, Seq: 3}
+	sp := b.Spread(&Publication{Audience: ToSessions, Method: "notifications/again"}, o)
+	for !sp.Step(1) {
+	}
+	if b.Merge(ref, 1, 6, o, []byte(`{"jsonrpc":"2.0","method":"notifications/again"}`)) {
+		t.Error("it was there")
+	}
+	b.getAfter(11, header, "1-6")
+	if out := b.host.take(11); strings.Contains(out, "again") || !strings.Contains(out, "200 OK") {
+		t.Errorf("the client had it: %q", out)
+	}
+	// Published once more it is still known.
+	sp = b.Spread(&Publication{Audience: ToSessions, Method: "notifications/again"}, o)
+	sp.Again = true
+	for !sp.Step(1) {
+	}
+	if out := b.host.take(11); strings.Contains(out, "again") {
+		t.Errorf("sent again: %q", out)
+	}
+}

@@ -1,6 +1,10 @@
 package mcp
 
-import "github.com/rookery-server/rookery/codec"
+import (
+	"time"
+
+	"github.com/rookery-server/rookery/codec"
+)
 
 // This file is how a session moves from one process to another. At each time
 // one process is its home; others that know of it have a copy, whose record
@@ -106,11 +110,11 @@ func (s *Server) demote(ref uint64, home, epoch uint32) (was Session, ok bool) {
 		return was, false
 	}
 	if was.Stream != 0 {
-		s.sendElsewhere(was.Stream, was.Flags)
+		s.sendElsewhere(was.Stream, was.Flags, fencedRetry)
 	}
 	s.unsent.remove(ref)
 	for _, h := range s.held.drop(ref) {
-		s.sendElsewhere(h.st, h.flags)
+		s.sendElsewhere(h.st, h.flags, fencedRetry)
 	}
 	return was, true
 }
@@ -124,10 +128,10 @@ func (s *Server) leave(ref uint64, home, epoch uint32) bool {
 }
 
 // sendElsewhere ends a stream whose client shall come back.
-func (s *Server) sendElsewhere(st StreamID, flags uint8) {
+func (s *Server) sendElsewhere(st StreamID, flags uint8, retry time.Duration) {
 	if flags&flagTCP == 0 {
 		chunked := flags&flagPlain == 0
-		_ = s.o.Host.Send(st, appendEnd(appendRetry(nil, chunked, moveRetry), chunked)) // gone already: just as well
+		_ = s.o.Host.Send(st, appendEnd(appendRetry(nil, chunked, retry), chunked)) // gone already: just as well
 	}
 	s.o.Host.End(st)
 }
@@ -178,7 +182,7 @@ func (s *Server) HandOver(ref uint64, home, epoch uint32, f func(sess Session, u
 		return ErrNoStream // ended meanwhile
 	}
 	if sess.Stream != 0 && sess.Flags&flagTCP != 0 {
-		s.sendElsewhere(sess.Stream, sess.Flags)
+		s.sendElsewhere(sess.Stream, sess.Flags, moveRetry)
 		sess.Stream = 0
 	}
 	f(sess, s.subs.of(&sess))

@@ -51,7 +51,7 @@ type counters struct {
 	badOrigin, badHTTP, badMessages                                                 atomic.Uint64
 	sessionsCreated, sessionsEnded, sessionsUnknown                                 atomic.Uint64
 	streamsOpened, streamsReplaced, streamsClosed, sent, sendFailed, answersUnknown atomic.Uint64
-	streamsResumed, replayed, resumesRefused, kept, promoted, demoted               atomic.Uint64
+	streamsResumed, replayed, resumesRefused, kept, promoted, demoted, renumbered   atomic.Uint64
 }
 
 // Stats returns the counters. They are read one by one while the server runs.

@@ -14,6 +14,9 @@ const (
 	// moveRetry is when a client shall come back whose session has moved: the
 	// new home is ready.
 	moveRetry = 100 * time.Millisecond
+	// fencedRetry is the same for a client whose session had a newer home all the
+	// time: that one needs to hear first what was sent here.
+	fencedRetry = time.Second
 )
 
 // serveGet opens a stream of a session, or takes up one again (2025-11-25,

@@ -122,7 +122,10 @@ func (t replicas) append(log uint32, e *cluster.Event) (newLog uint32) {
 		body = t.log().KeepAs(e.Origin, e.Msg)
 		defer t.log().Release(body)
 	}
-	newLog, _ = t.log().AppendAt(log, e.Stream, e.Seq, body)
+	newLog, added := t.log().AppendAt(log, e.Stream, e.Seq, body)
+	if !added && body != 0 {
+		t.log().Renumber(newLog, e.Seq, e.Origin) // its home has found out where it belongs
+	}
 	return newLog
 }
 

@@ -54,6 +54,79 @@ func (e *Events) Has(log uint32, o Origin) bool {
 	return l != nil && l.first != 0 && s.has(l, o)
 }
 
+// Renumber gives the event of identity o the number seq, which is below the one
+// it has: it takes its place there. It reports false, and changes nothing, if the
+// log has no such event above seq, or has another one of that number, or lost
+// events up to it.
+func (e *Events) Renumber(log, seq uint32, o Origin) bool {
+	s := e.shard(log)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.find(log)
+	if l == nil {
+		return false
+	}
+	s.clean(l)
+	return s.renumber(l, seq, o)
+}
+
+func (s *eventShard) renumber(l *eventLog, seq uint32, o Origin) bool {
+	number, _ := s.bodies.find(o)
+	var prev, before, at uint32 // before at; behind which seq belongs; the event
+	for n := l.first; n != 0 && at == 0; {
+		switch en := s.entries.at(n - 1); {
+		case en.seq == seq:
+			return false
+		case number != 0 && en.body == number:
+			at = n
+		case en.seq < seq:
+			prev, before = n, n
+		default:
+			prev = n
+		}
+		n = s.entries.at(n - 1).next
+	}
+	if at == 0 {
+		return false
+	}
+	en := s.entries.at(at - 1)
+	if en.seq < seq || seq <= l.floor[en.stream>>streamKindShift] {
+		return false
+	}
+	en.seq = seq
+	if prev == before { // it stands there already
+		return true
+	}
+	s.entries.at(prev - 1).next = en.next
+	if l.last == at {
+		l.last = prev
+	}
+	to := &l.first
+	if before != 0 {
+		to = &s.entries.at(before - 1).next
+	}
+	en.next, *to = *to, at
+	return true
+}
+
+// Numbered reports whether a log has an event of that number.
+func (e *Events) Numbered(log, seq uint32) bool {
+	s := e.shard(log)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.find(log)
+	if l == nil {
+		return false
+	}
+	s.clean(l)
+	for n := l.first; n != 0; n = s.entries.at(n - 1).next {
+		if s.entries.at(n-1).seq == seq {
+			return true
+		}
+	}
+	return false
+}
+
 // Overtaken reports whether, of the publisher of o, an earlier event than o
 // stands in a log behind the number seq: there o would come too early.
 func (e *Events) Overtaken(log, seq uint32, o Origin) bool {
