@@ -186,17 +186,22 @@ func (c *Core) takeBack(l *Link, id ID) {
 // ours, and returns its ref: ErrUnknown, ErrUnavailable, or ErrBusy if it has
 // calls in flight elsewhere. It waits for at most CoreOptions.HoldTimeout.
 func (c *Core) Fetch(ctx context.Context, id ID) (ref uint64, err error) {
-	f := &fetch{done: make(chan struct{}), deadline: c.o.Now() + c.o.HoldTimeout}
-	c.mu.Lock()
-	c.fetches.m[id] = append(c.fetches.m[id], f)
-	c.mu.Unlock()
-	c.ask(id)
+	f := c.startFetch(id)
 	select {
 	case <-f.done:
 		return f.ref, f.err
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
+}
+
+func (c *Core) startFetch(id ID) *fetch {
+	f := &fetch{done: make(chan struct{}), deadline: c.o.Now() + c.o.HoldTimeout}
+	c.mu.Lock()
+	c.fetches.m[id] = append(c.fetches.m[id], f)
+	c.mu.Unlock()
+	c.ask(id)
+	return f
 }
 
 // ask asks for a session that somebody here wants.
@@ -323,14 +328,7 @@ func (c *Core) Rebalance(ctx context.Context, rate float64) error {
 }
 
 func (c *Core) moveAway(ctx context.Context, rate float64, all bool) error {
-	done := make(chan error, 1)
-	c.later(func() {
-		if c.away.on {
-			done <- errMoving
-			return
-		}
-		c.away = moveAway{on: true, all: all, rate: max(rate, 1), begun: c.o.Now(), done: done}
-	})
+	done := c.startMove(rate, all)
 	select {
 	case err := <-done:
 		return err
@@ -342,6 +340,18 @@ func (c *Core) moveAway(ctx context.Context, rate float64, all bool) error {
 		})
 		return ctx.Err()
 	}
+}
+
+func (c *Core) startMove(rate float64, all bool) chan error {
+	done := make(chan error, 1)
+	c.later(func() {
+		if c.away.on {
+			done <- errMoving
+			return
+		}
+		c.away = moveAway{on: true, all: all, rate: max(rate, 1), begun: c.o.Now(), done: done}
+	})
+	return done
 }
 
 // step moves what the rate allows.

@@ -60,10 +60,10 @@ func (w *world) publish(p *proc) {
 	pub.payload = kind + " " + pub.what
 	w.pubs = append(w.pubs, pub)
 	pub.astray = w.now < w.settles
-	w.begin(pub)
+	w.launch(pub)
 }
 
-func (w *world) begin(pub *simPub) {
+func (w *world) launch(pub *simPub) {
 	var err error
 	if pub.to != nil {
 		pub.note, err = pub.p.core.startNotify(pub.to.sid, []byte(pub.payload), pub.key)
@@ -100,7 +100,7 @@ func (w *world) checkPubs(p *proc) {
 		} else if pub.key != "" && !p.dead && (!w.quiet || w.chance(70)) {
 			pub.first = false
 			w.after(w.between(time.Millisecond, 200*time.Millisecond), func() {
-				p.do(func() { w.begin(pub) })
+				p.do(func() { w.launch(pub) })
 			})
 		}
 	}

@@ -12,21 +12,7 @@ import (
 func (w *world) run() error {
 	w.configure()
 	w.note("%+v", w.cfg)
-	for i := range w.cfg.nodes {
-		node := fmt.Sprintf("n%d", i+1)
-		w.hosts = append(w.hosts, node)
-		for worker := range w.cfg.workers {
-			w.start(node, uint16(worker))
-		}
-	}
-	for _, p := range w.procs {
-		for _, q := range w.procs {
-			if p != q {
-				p.meet(q)
-			}
-		}
-		p.see()
-	}
+	w.begin()
 	w.runUntil(300 * time.Millisecond)
 	for range w.cfg.clients {
 		w.addClient()
@@ -51,6 +37,25 @@ func (w *world) run() error {
 	w.calm()
 	w.check()
 	return w.err
+}
+
+// begin starts a cluster whose members know each other.
+func (w *world) begin() {
+	for i := range w.cfg.nodes {
+		node := fmt.Sprintf("n%d", i+1)
+		w.hosts = append(w.hosts, node)
+		for worker := range w.cfg.workers {
+			w.start(node, uint16(worker))
+		}
+	}
+	for _, p := range w.procs {
+		for _, q := range w.procs {
+			if p != q {
+				p.meet(q)
+			}
+		}
+		p.see()
+	}
 }
 
 func (w *world) publishing() {
