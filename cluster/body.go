@@ -12,19 +12,28 @@ const (
 	bodyMax   = 4 << 10 // of a message in a slot: both ends hold bodySlots of them at most
 )
 
-// How an event's message is sent.
+// How an event's message is sent. Slots are filled in turn, so that a new one need
+// not be named. The origin is the publisher unless it is that of the last message
+// in a slot, and the number as the difference to the last one's.
 const (
 	bodyInline = iota // origin, message
 	bodyKnown         // slot
-	bodyNew           // slot, origin, message
+	bodyNew           // publisher, number, message
+	bodyNext          // number, message: the publisher is the last one's
 )
 
 // bodyOut is the sender's side: which message stands in which slot.
 type bodyOut struct {
-	next  int
+	at    bodyPosition
 	slots [bodySlots]Origin
 	find  map[Origin]uint8
 	undo  []undone // since the last position
+}
+
+// bodyPosition is what both ends know when they come to an event.
+type bodyPosition struct {
+	next uint8  // slot
+	last Origin // that stands in a slot
 }
 
 type undone struct {
@@ -32,14 +41,14 @@ type undone struct {
 	was  Origin
 }
 
-func (o *bodyOut) position() int {
+func (o *bodyOut) position() bodyPosition {
 	o.undo = o.undo[:0]
-	return o.next
+	return o.at
 }
 
 // rewind takes back what append did since position, for a message that was not
 // sent.
-func (o *bodyOut) rewind(next int) {
+func (o *bodyOut) rewind(to bodyPosition) {
 	for i := len(o.undo) - 1; i >= 0; i-- {
 		u := o.undo[i]
 		delete(o.find, o.slots[u.slot])
@@ -47,7 +56,7 @@ func (o *bodyOut) rewind(next int) {
 			o.find[u.was] = u.slot
 		}
 	}
-	o.next = next
+	o.at = to
 }
 
 // append appends an event's message to b.
@@ -61,16 +70,25 @@ func (o *bodyOut) append(b []byte, origin Origin, msg []byte) []byte {
 	if o.find == nil {
 		o.find = make(map[Origin]uint8, bodySlots)
 	}
-	slot := uint8(o.next)
+	slot := o.at.next
 	o.undo = append(o.undo, undone{slot, o.slots[slot]})
 	delete(o.find, o.slots[slot])
 	o.slots[slot], o.find[origin] = origin, slot
-	o.next = (o.next + 1) % bodySlots
-	return appendBytes(appendOrigin(append(b, bodyNew, slot), origin), msg)
+	if origin.Peer == o.at.last.Peer {
+		b = append(b, bodyNext)
+	} else {
+		b = binary.LittleEndian.AppendUint64(append(b, bodyNew), origin.Peer)
+	}
+	b = binary.AppendVarint(b, int64(origin.Seq-o.at.last.Seq))
+	o.at = bodyPosition{slot + 1, origin}
+	return appendBytes(b, msg)
 }
 
 // bodyIn is the receiver's side.
-type bodyIn struct{ slots [bodySlots]bodySlot }
+type bodyIn struct {
+	at    bodyPosition
+	slots [bodySlots]bodySlot
+}
 
 type bodySlot struct {
 	origin Origin
@@ -90,15 +108,20 @@ func (in *bodyIn) read(r *reader) (Origin, []byte) {
 			r.bad = true
 		}
 		return s.origin, s.msg
-	case bodyNew:
-		s := &in.slots[r.uint8()]
-		s.origin = r.origin()
+	case bodyNew, bodyNext:
+		origin := Origin{Peer: in.at.last.Peer}
+		if kind == bodyNew {
+			origin.Peer = r.uint64()
+		}
+		origin.Seq = in.at.last.Seq + uint64(r.varint())
 		msg := r.bytes()
 		if len(msg) > bodyMax {
 			r.bad = true
 			return Origin{}, nil
 		}
-		s.msg, s.there = append(s.msg[:0:0], msg...), !r.bad
+		s := &in.slots[in.at.next]
+		in.at = bodyPosition{in.at.next + 1, origin}
+		s.origin, s.msg, s.there = origin, append(s.msg[:0:0], msg...), !r.bad
 		return s.origin, s.msg
 	default:
 		r.bad = true

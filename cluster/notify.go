@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"slices"
@@ -22,8 +21,13 @@ type note struct {
 	nextTry  time.Duration // 0: not now
 	unknown  bool          // the last who was asked did not know the session
 	done     chan struct{}
+	ended    bool
 	err      error
 }
+
+// noteNumber keeps notifications apart from publications, which have numbers of
+// their own, where both name events. It does not travel.
+const noteNumber = 1 << 63
 
 const (
 	notesMax  = 1 << 16
@@ -57,14 +61,13 @@ func (c *Core) startNotify(id ID, payload []byte, key string) (*note, error) {
 		return nil, ErrCongested
 	}
 	c.pubs.noted++
-	// The top bit keeps these apart from publications, which have numbers of
-	// their own.
-	number := c.pubs.noted | 1<<63
+	number := c.pubs.noted | noteNumber
 	n := &note{
 		number: number, id: id, origin: c.originOf(number, key), payload: payload,
 		deadline: c.o.Now() + c.o.AckTimeout, done: make(chan struct{}),
 	}
 	c.pubs.notes[number] = n
+	c.pubs.enqueueNote(n)
 	c.mu.Unlock()
 	c.sendNote(n)
 	return n, nil
@@ -96,14 +99,42 @@ func (c *Core) notify(in notifying) {
 	case f.to == nil || in.hops == 0:
 		c.noted(in.inc, in.number, noteUnknown)
 	default:
-		b := le.AppendUint64([]byte{kindNotify}, in.inc)
-		b = binary.AppendUvarint(b, in.number)
-		b = append(b, in.hops-1)
-		b = append(appendOrigin(b, in.origin), in.id[:]...)
-		if f.to.send(batch.Data, append(b, in.payload...)) != nil {
+		in.hops--
+		if f.to.send(batch.Data, in.append(make([]byte, 0, notifyHead+len(in.payload)), c.o.Self.Incarnation)) != nil {
 			c.noted(in.inc, in.number, noteRetry)
 		}
 	}
+}
+
+// notifyHead is more than what stands before the payload in kindNotify.
+const notifyHead = 64
+
+// What kindNotify says in the byte that has the hops, where it can be short: most
+// are sent by who asks, and have an identity of their own.
+const (
+	noteRelayed = 1 << 7 // the incarnation of who asks follows
+	noteKeyed   = 1 << 6 // the origin follows
+)
+
+// append appends the message as self sends it.
+func (n *notifying) append(b []byte, self uint64) []byte {
+	head := n.hops
+	if n.inc != self {
+		head |= noteRelayed
+	}
+	keyed := n.origin != Origin{^n.inc, n.number}
+	if keyed {
+		head |= noteKeyed
+	}
+	b = append(b, kindNotify, head)
+	if n.inc != self {
+		b = le.AppendUint64(b, n.inc)
+	}
+	b = binary.AppendUvarint(b, n.number&^noteNumber)
+	if keyed {
+		b = appendOrigin(b, n.origin)
+	}
+	return append(append(b, n.id[:]...), n.payload...)
 }
 
 // deliverNote runs in Step.
@@ -158,7 +189,7 @@ func (c *Core) noted(inc, number uint64, how uint8) {
 	if l == nil || !l.alive.Load() {
 		return
 	}
-	b := append(binary.AppendUvarint([]byte{kindNotified}, number), how)
+	b := append(binary.AppendUvarint([]byte{kindNotified}, number&^noteNumber), how)
 	if l.must(batch.Control, b) != nil {
 		c.count.lostReplies.Add(1) // it asks again
 	}
@@ -172,51 +203,94 @@ func (p *publishing) ended(c *Core, n *note, how uint8) {
 	case noteLost:
 		p.endNote(n, ErrNotHeld)
 	default:
-		n.unknown, n.nextTry = how == noteUnknown, c.o.Now()+noteAgain
+		n.unknown = how == noteUnknown
 		if n.unknown && !c.plan.Load().lost {
 			p.endNote(n, ErrUnknown)
+		} else {
+			p.askAgain(n, c.o.Now()+noteAgain)
 		}
 	}
 }
 
 func (p *publishing) endNote(n *note, err error) {
-	n.err = err
+	n.err, n.ended = err, true
 	delete(p.notes, n.number)
 	close(n.done)
 }
 
-// lost has a notification asked for again: its home may be gone.
-func (n *note) lost(c *Core) {
-	n.nextTry = c.o.Now()
-}
-
-// sorted returns the notifications in a fixed order.
-func (p *publishing) sorted() []*note {
-	all := make([]*note, 0, len(p.notes))
-	for _, n := range p.notes {
-		all = append(all, n)
+// enqueueNote puts a notification behind those that began before. Ended ones
+// stay in the queue until they are half of it, or reach its head.
+func (p *publishing) enqueueNote(n *note) {
+	if len(p.noteQueue) > 2*len(p.notes)+noteSlack {
+		p.noteQueue = slices.DeleteFunc(p.noteQueue, func(n *note) bool { return n.ended })
 	}
-	slices.SortFunc(all, func(a, b *note) int { return cmp.Compare(a.number, b.number) })
-	return all
+	p.noteQueue = append(p.noteQueue, n)
 }
 
-func (p *publishing) expireNotes(c *Core, now time.Duration) {
-	for _, n := range p.sorted() {
-		switch {
-		case now >= n.deadline && n.unknown:
-			p.endNote(n, ErrUnavailable)
-		case now >= n.deadline:
-			p.endNote(n, ErrNotHeld)
-		case n.nextTry != 0 && now >= n.nextTry:
-			n.nextTry = 0
-			c.job(func() { c.sendNote(n) })
+const noteSlack = 64
+
+// askAgain has a notification asked for again at a time.
+func (p *publishing) askAgain(n *note, at time.Duration) {
+	if n.nextTry == 0 {
+		p.noteAgain = append(p.noteAgain, n)
+	}
+	n.nextTry = at
+}
+
+// notesLost has all notifications asked for again, in order: their homes may be
+// gone.
+func (p *publishing) notesLost(now time.Duration) {
+	for _, n := range p.noteQueue {
+		if !n.ended {
+			p.askAgain(n, now)
 		}
 	}
 }
 
+// expireNotes ends what has waited too long and asks again what is due.
+func (p *publishing) expireNotes(c *Core, now time.Duration) {
+	for len(p.noteQueue) > 0 {
+		n := p.noteQueue[0]
+		if !n.ended && now < n.deadline { // deadlines are in order
+			break
+		}
+		switch {
+		case n.ended:
+		case n.unknown:
+			p.endNote(n, ErrUnavailable)
+		default:
+			p.endNote(n, ErrNotHeld)
+		}
+		p.noteQueue[0] = nil
+		p.noteQueue = p.noteQueue[1:]
+	}
+	left := p.noteAgain[:0]
+	for _, n := range p.noteAgain {
+		switch {
+		case n.ended:
+		case now < n.nextTry:
+			left = append(left, n)
+		default:
+			n.nextTry = 0
+			c.job(func() { c.sendNote(n) })
+		}
+	}
+	clear(p.noteAgain[len(left):])
+	p.noteAgain = left
+}
+
 func (in *inbound) notify(r *reader, _ batch.Lane) error {
-	n := notifying{inc: r.uint64(), number: r.uvarint(), hops: r.uint8(), origin: r.origin(), id: r.id()}
-	n.payload = slices.Clone(r.rest())
+	head := r.uint8()
+	n := notifying{inc: in.l.peer.Incarnation, hops: head &^ (noteRelayed | noteKeyed)}
+	if head&noteRelayed != 0 {
+		n.inc = r.uint64()
+	}
+	n.number = r.uvarint() | noteNumber
+	n.origin = Origin{^n.inc, n.number}
+	if head&noteKeyed != 0 {
+		n.origin = r.origin()
+	}
+	n.id, n.payload = r.id(), slices.Clone(r.rest())
 	if err := r.end(); err != nil {
 		return err
 	}
@@ -226,7 +300,7 @@ func (in *inbound) notify(r *reader, _ batch.Lane) error {
 }
 
 func (in *inbound) notified(r *reader, _ batch.Lane) error {
-	number, how := r.uvarint(), r.uint8()
+	number, how := r.uvarint()|noteNumber, r.uint8()
 	if err := r.end(); err != nil {
 		return err
 	}

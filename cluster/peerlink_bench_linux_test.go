@@ -277,9 +277,11 @@ func (p *linkPair) measure(b *testing.B, messages []corpus.Message, publish func
 func copied(b *testing.B, c *corpus.Corpus, messages []corpus.Message) linkRun {
 	p := newLinkPair(b, c.SessionIDs(), false)
 	core := p.a.core
+	drawn := make([]uint32, len(c.SessionIDs())+1) // the latest event's number, by session
 	return p.measure(b, messages, func(i int, m *corpus.Message) {
 		ref, _ := p.as.Find(m.Session)
-		core.Noted(ref, 1, uint32(i+1), core.originOf(uint64(i+1), ""), m.JSON)
+		drawn[ref]++
+		core.Noted(ref, 1, drawn[ref], core.originOf(uint64(i+1), ""), m.JSON)
 	})
 }
 

@@ -24,7 +24,11 @@ type publishing struct {
 	resend []resend    // by when they began
 	round  uint64      // how many times all were sent again because the view changed; reports of earlier rounds do not count
 	notes  map[uint64]*note
-	noted  uint64 // number drawn
+
+	noteQueue []*note // by when they began; ended ones may be among them
+	noteAgain []*note // to be asked for again
+
+	noted uint64 // number drawn
 }
 
 // resend has a peer sent everything again that it has not reported, in order.
@@ -314,9 +318,7 @@ func (p *publishing) viewChanged(c *Core) {
 			p.sendAgain(link, p.open[0].number, c.o.Now())
 		}
 	}
-	for _, n := range p.sorted() {
-		n.lost(c)
-	}
+	p.notesLost(c.o.Now())
 }
 
 // expire sends again what is due and ends what has waited too long.

@@ -50,6 +50,16 @@ func (r *reader) uvarint() uint64 {
 	return v
 }
 
+func (r *reader) varint() int64 {
+	v, n := binary.Varint(r.left)
+	if r.bad || n <= 0 {
+		r.bad = true
+		return 0
+	}
+	r.left = r.left[n:]
+	return v
+}
+
 func (r *reader) uint32() uint32 {
 	v := r.uvarint()
 	if v > math.MaxUint32 {

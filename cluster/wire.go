@@ -36,7 +36,7 @@ const (
 	// Publications.
 	kindPublish   // number, the publisher's oldest open one, round, flags, view, origin, payload
 	kindPublished // number, round, status, delivered
-	kindNotify    // incarnation of the peer that asks, number, hops, origin, id, payload
+	kindNotify    // hops and flags, incarnation of the peer that asks unless it is the sender, number, origin unless it follows from that, id, payload
 	kindNotified  // number, status
 
 	kindDigest // set of partitions that the peer is to hold, and of those it has been brought; partition and digest of the latter unless 0
