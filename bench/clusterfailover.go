@@ -124,22 +124,27 @@ func (b *clusterBench) faultOnce(ctx context.Context, c *nodes, f fault, sum *fa
 	if err != nil {
 		return err
 	}
+	sum.add(&settled, &heard, voice)
 	if len(settled.Served) > 0 {
 		b.report.note("%s: the first client was served again after %s", f.kind, millis(time.Duration(slices.Min(settled.Served))))
 	}
-	for _, ns := range settled.Served {
-		sum.served = append(sum.served, time.Duration(ns))
-	}
-	sum.acks = slices.Concat(sum.acks, voice.took)
-	sum.audit.add(heard)
-	sum.gone += settled.Gone
-	sum.turned += settled.Turned
-	sum.published += int(last)
-	sum.rejected += len(voice.failed)
 	if voice.why != nil {
 		b.report.note("%s: a broadcast was not acknowledged: %v", f.kind, voice.why)
 	}
 	return nil
+}
+
+// add adds one round.
+func (s *faultSum) add(settled *roamAnswer, heard *audit, voice *announcer) {
+	for _, ns := range settled.Served {
+		s.served = append(s.served, time.Duration(ns))
+	}
+	s.acks = slices.Concat(s.acks, voice.took)
+	s.audit.add(*heard)
+	s.gone += settled.Gone
+	s.turned += settled.Turned
+	s.published += int(voice.last)
+	s.rejected += len(voice.failed)
 }
 
 // struck lets the fault happen in the middle of the load.

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -116,19 +117,15 @@ const (
 func (n *node) until(ctx context.Context, every time.Duration, ok func(*clusterPage) bool) (time.Time, error) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	var last error
 	for {
 		p, err := n.admin.cluster(ctx)
 		if err == nil && ok(p) {
 			return time.Now(), nil
 		}
-		if err != nil {
-			last = err
-		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return time.Time{}, fmt.Errorf("bench: node %s: %w (last trouble: %v)", n.name, context.Cause(ctx), last)
+			return time.Time{}, fmt.Errorf("bench: node %s: %w", n.name, errors.Join(context.Cause(ctx), err))
 		}
 	}
 }
