@@ -75,9 +75,25 @@ func (w *world) acting() {
 	w.after(w.between(10*time.Millisecond, 60*time.Millisecond), w.acting)
 }
 
+// draining has everybody hear, some time, that a node drains or not.
+func (w *world) draining(node string, on bool) {
+	w.note("DRAIN %s %v", node, on)
+	for _, q := range w.live() {
+		w.after(w.between(time.Millisecond, 200*time.Millisecond), func() {
+			q.do(func() {
+				q.draining[node] = on
+				q.see()
+			})
+		})
+	}
+}
+
 // calm ends all faults and gives the cluster time.
 func (w *world) calm() {
 	w.heal()
+	for _, f := range w.later {
+		f()
+	}
 	w.runUntil(w.now + 2*time.Second)
 	w.quiet = true
 	w.note("QUIET")
@@ -120,7 +136,7 @@ func (w *world) heal() {
 	}
 }
 
-var simFaultNames = []string{"kill", "kill two", "crash", "split 3|1", "split 2|2", "one way", "pause", "long pause", "join", "slow", "cut", "move"}
+var simFaultNames = []string{"kill", "kill two", "crash", "split 3|1", "split 2|2", "one way", "pause", "long pause", "join", "slow", "cut", "move", "drain"}
 
 var simFaults = map[string]func(*world){
 	"kill": func(w *world) {
@@ -163,6 +179,21 @@ var simFaults = map[string]func(*world){
 		w.recover(w.between(2*time.Second, 5*time.Second))
 		p.resume()
 		w.recover(3 * time.Second)
+	},
+	"drain": func(w *world) {
+		p := w.any()
+		w.draining(p.id.Node, true)
+		w.recover(w.between(0, 300*time.Millisecond) + 1)
+		done := p.core.startMove(200, true)
+		w.recover(3 * time.Second)
+		if !p.dead && len(done) == 0 && p.homes() > 0 && p.id.Worker == 0 {
+			w.note("%s still has %d sessions", p.id, p.homes())
+		}
+		if w.chance(50) {
+			w.draining(p.id.Node, false)
+			w.recover(time.Second)
+		}
+		w.later = append(w.later, func() { w.draining(p.id.Node, false) })
 	},
 	"join": func(w *world) {
 		w.hosts = append(w.hosts, fmt.Sprintf("n%d", len(w.hosts)+1))
@@ -248,6 +279,17 @@ func (w *world) configure() {
 		nodes: 4, workers: 1, clients: 4 + w.rng.IntN(8), replicas: 3, acked: true,
 		delay:        w.between(50*time.Microsecond, 3*time.Millisecond),
 		publishEvery: w.between(5*time.Millisecond, 60*time.Millisecond),
+	}
+	switch w.rng.IntN(8) {
+	case 0:
+		w.cfg.acked = false
+	case 1:
+		w.cfg.nodes, w.cfg.workers = 3, 2
+	case 2:
+		w.cfg.nodes = 5
+	}
+	if *simWorkers > 0 {
+		w.cfg.workers = *simWorkers
 	}
 	for range 1 + w.rng.IntN(3) {
 		w.cfg.faults = append(w.cfg.faults, simFaultNames[w.rng.IntN(len(simFaultNames))])

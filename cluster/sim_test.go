@@ -15,13 +15,14 @@ import (
 //	go test ./cluster -run TestSimulation -seed 4711 -simtrace
 //	go test ./cluster -run TestSimulation -simtime 2m -simseed $(git rev-parse HEAD)
 var (
-	simTime   = flag.Duration("simtime", 4*time.Second, "how long TestSimulation tries seeds")
-	simSeed   = flag.String("simseed", "", "any text: which seeds TestSimulation tries")
-	seedFlag  = flag.Uint64("seed", 0, "the only seed of TestSimulation")
-	simTrace  = flag.Bool("simtrace", false, "print what happens")
-	simKeep   = flag.Bool("simkeep", false, "go on after a failing seed and list all")
-	simStrict = flag.Bool("simstrict", false, "events that come twice because what a home had sent was lost are failures too")
-	simFault  = flag.String("simfaults", "", "faults of all seeds, with commas between")
+	simTime    = flag.Duration("simtime", 4*time.Second, "how long TestSimulation tries seeds")
+	simSeed    = flag.String("simseed", "", "any text: which seeds TestSimulation tries")
+	seedFlag   = flag.Uint64("seed", 0, "the only seed of TestSimulation")
+	simTrace   = flag.Bool("simtrace", false, "print what happens")
+	simKeep    = flag.Bool("simkeep", false, "go on after a failing seed and list all")
+	simStrict  = flag.Bool("simstrict", false, "events that come twice because what a home had sent was lost are failures too")
+	simWorkers = flag.Int("simworkers", 0, "processes of each node")
+	simFault   = flag.String("simfaults", "", "faults of all seeds, with commas between")
 )
 
 func TestSimulation(t *testing.T) {

@@ -30,8 +30,9 @@ type world struct {
 	conns   []*simConn
 	clients []*client
 	pubs    []*simPub
-	quiet   bool // no faults, no new work
-	doubled int  // events that clients had twice because of mayDouble
+	later   []func() // ends faults
+	quiet   bool     // no faults, no new work
+	doubled int      // events that clients had twice because of mayDouble
 	// mayDouble says that a home may have written an event to a client that
 	// never reached a copy: a machine was lost, or the network between.
 	mayDouble bool
