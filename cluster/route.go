@@ -17,7 +17,8 @@ type routes struct {
 	last   uint64
 	byNum  map[uint64]*route
 	byConn map[uint64]*route
-	bytes  int // of the requests
+	bytes  int     // of the requests
+	early  []asked // of peers that we have not met yet
 }
 
 // route is one request, or the stream that it became. The request is kept until
@@ -160,6 +161,9 @@ func (c *Core) try(r *route) {
 		return
 	}
 	r.at, r.retryAt = to, 0
+	if r.repeat {
+		r.retryAt = r.deadline // it must have been answered by then
+	}
 	if to.send(batch.Data, appendForward(c.o.Self.Incarnation, r.num, hopsMax, r.id, r.msg)) != nil {
 		r.retryAt = c.o.Now() + routeAgain // until the deadline
 	}
@@ -311,6 +315,7 @@ func (t *routes) expire(c *Core, now time.Duration) {
 			due = append(due, r)
 		}
 	}
+	met := t.met(c, now)
 	slices.SortFunc(due, func(a, b *route) int { return cmp.Compare(a.num, b.num) })
 	due = slices.DeleteFunc(due, func(r *route) bool {
 		r.retryAt = 0
@@ -325,149 +330,7 @@ func (t *routes) expire(c *Core, now time.Duration) {
 	for _, r := range due {
 		c.try(r)
 	}
-}
-
-// forward takes a request of a peer's connection: for a session at home here,
-// or to be sent on.
-func (in *inbound) forward(r *reader, _ batch.Lane) error {
-	c := in.l.core
-	inc, num, hops, id := r.uint64(), r.uvarint(), r.uint8(), r.id()
-	msg := r.rest()
-	if err := r.end(); err != nil {
-		return err
+	for i := range met {
+		c.forward(&met[i])
 	}
-	from := c.linkOf(inc)
-	if from == nil {
-		return nil // we have not met; it asks again when it has waited in vain
-	}
-	f := c.find(id)
-	switch {
-	case f.ref != 0:
-		c.tellAt(from, num, c.o.Self.Incarnation)
-		c.o.Store.Serve(from.num, num, msg)
-	case f.known && !f.soon && f.to != nil && f.to != from && hops > 1 &&
-		f.to.send(batch.Data, appendForward(inc, num, hops-1, id, msg)) == nil:
-		c.tellAt(from, num, f.to.peer.Incarnation)
-	default:
-		c.sayNotHere(from, num, &f)
-	}
-	return nil
-}
-
-// What kindNotHere says besides.
-const (
-	notSure  byte = iota // it may be here soon, or is elsewhere
-	notKnown             // nothing is here of it
-	notHome              // what is here of it says that the one who asks is its home
-)
-
-// sayNotHere answers a request for a session that is not at home here.
-func (c *Core) sayNotHere(to *Link, num uint64, f *found) {
-	lane, sure := batch.Control, notKnown
-	switch {
-	case c.taking.on.Load():
-		sure = notSure
-	case f.home && f.to == to:
-		lane, sure = batch.Data, notHome // not in front of what brings it there
-	case f.known:
-		sure = notSure
-	}
-	if to.must(lane, append(binary.AppendUvarint([]byte{kindNotHere}, num), sure)) != nil {
-		c.count.lostReplies.Add(1)
-	}
-}
-
-// tellAt says where a request has gone, so that it is not waited for in vain if
-// that peer is lost.
-func (c *Core) tellAt(from *Link, num, inc uint64) {
-	b := binary.AppendUvarint([]byte{kindAt}, num)
-	if from.must(batch.Control, le.AppendUint64(b, inc)) != nil {
-		c.count.lostReplies.Add(1)
-	}
-}
-
-func (in *inbound) at(r *reader, _ batch.Lane) error {
-	num, inc := r.uvarint(), r.uint64()
-	if err := r.end(); err != nil {
-		return err
-	}
-	c := in.l.core
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	at, rt := c.byInc[inc], c.routes.byNum[num]
-	if rt == nil || rt.msg == nil || at == nil {
-		return nil
-	}
-	if rt.at = at; !at.alive.Load() && rt.repeat {
-		rt.retryAt = c.o.Now() // it went to a peer that we have already given up
-	}
-	return nil
-}
-
-func (in *inbound) notHere(r *reader, _ batch.Lane) error {
-	num, sure := r.uvarint(), r.uint8()
-	if err := r.end(); err != nil {
-		return err
-	}
-	c := in.l.core
-	c.mu.Lock()
-	rt := c.routes.byNum[num]
-	c.mu.Unlock()
-	if rt == nil {
-		return nil
-	}
-	ref, known := c.o.Store.Find(rt.id)
-	var s Session
-	if known {
-		s, known = c.o.Store.Load(ref)
-	}
-	c.mu.Lock()
-	if c.routes.byNum[num] != rt || rt.msg == nil {
-		c.mu.Unlock()
-		return nil
-	}
-	rt.tried = append(rt.tried, in.l)
-	switch {
-	case sure == notSure, sure == notHome && known: // it has just come
-		rt.unsure = true
-	case sure == notKnown && known && s.home() == in.l.num:
-		rt.left = &leftover{ref, s}
-	}
-	c.mu.Unlock()
-	c.try(rt)
-	return nil
-}
-
-func (in *inbound) reply(r *reader, _ batch.Lane) error {
-	num, flags := r.uvarint(), ReplyFlags(r.uint8())
-	p := r.rest()
-	if err := r.end(); err != nil {
-		return err
-	}
-	c := in.l.core
-	c.mu.Lock()
-	rt := c.routes.byNum[num]
-	if rt == nil || rt.msg == nil && rt.at != in.l {
-		c.mu.Unlock()
-		c.gone(in.l, num)
-		return nil
-	}
-	rt.at = in.l
-	c.routes.answered(rt)
-	rt.held = rt.held || flags&ReplyHold != 0
-	if flags&(ReplyLast|ReplyClose) != 0 {
-		c.routes.drop(rt)
-	}
-	c.mu.Unlock()
-	c.o.Store.Deliver(rt.conn, flags, p)
-	return nil
-}
-
-func (in *inbound) gone(r *reader, _ batch.Lane) error {
-	num := r.uvarint()
-	if err := r.end(); err != nil {
-		return err
-	}
-	in.l.core.o.Store.ClientGone(in.l.num, num)
-	return nil
 }

@@ -1,0 +1,193 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/rookery-server/rookery/batch"
+)
+
+// asked is a request of a connection of another peer.
+type asked struct {
+	inc, num uint64 // the peer's, and what it calls the request
+	hops     uint8
+	id       ID
+	msg      []byte
+	until    time.Duration // of waiting to meet the peer
+}
+
+// A process that has just begun may be known to the one that sends its request
+// on, and not here yet. Such requests wait, as many as earlyMax and of
+// earlyBytesMax each; others are dropped, and who asks finds out for itself.
+const (
+	earlyMax      = 256
+	earlyBytesMax = 64 << 10
+)
+
+func (in *inbound) forward(r *reader, _ batch.Lane) error {
+	a := asked{inc: r.uint64(), num: r.uvarint(), hops: r.uint8(), id: r.id()}
+	a.msg = r.rest()
+	if err := r.end(); err != nil {
+		return err
+	}
+	c := in.l.core
+	if c.linkOf(a.inc) == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if len(c.routes.early) < earlyMax && len(a.msg) <= earlyBytesMax {
+			a.msg, a.until = slices.Clone(a.msg), c.o.Now()+c.o.HoldTimeout
+			c.routes.early = append(c.routes.early, a)
+		}
+		return nil
+	}
+	c.forward(&a)
+	return nil
+}
+
+// met takes the requests whose peer we have met meanwhile. Core.mu is held.
+func (t *routes) met(c *Core, now time.Duration) (met []asked) {
+	t.early = slices.DeleteFunc(t.early, func(a asked) bool {
+		is := c.byInc[a.inc] != nil
+		if is {
+			met = append(met, a)
+		}
+		return is || now >= a.until
+	})
+	return met
+}
+
+// forward serves a request of a connection of a peer that we have met, if the
+// session is at home here, or sends it on.
+func (c *Core) forward(a *asked) {
+	from := c.linkOf(a.inc)
+	f := c.find(a.id)
+	switch {
+	case f.ref != 0:
+		c.tellAt(from, a.num, c.o.Self.Incarnation)
+		c.o.Store.Serve(from.num, a.num, a.msg)
+	case f.known && !f.soon && f.to != nil && f.to != from && a.hops > 1 &&
+		f.to.send(batch.Data, appendForward(a.inc, a.num, a.hops-1, a.id, a.msg)) == nil:
+		c.tellAt(from, a.num, f.to.peer.Incarnation)
+	default:
+		c.sayNotHere(from, a.num, &f)
+	}
+}
+
+// What kindNotHere says besides.
+const (
+	notSure  byte = iota // it may be here soon, or is elsewhere
+	notKnown             // nothing is here of it
+	notHome              // what is here of it says that the one who asks is its home
+)
+
+// sayNotHere answers a request for a session that is not at home here.
+func (c *Core) sayNotHere(to *Link, num uint64, f *found) {
+	lane, sure := batch.Control, notKnown
+	switch {
+	case c.taking.on.Load():
+		sure = notSure
+	case f.home && f.to == to:
+		lane, sure = batch.Data, notHome // not in front of what brings it there
+	case f.known:
+		sure = notSure
+	}
+	if to.must(lane, append(binary.AppendUvarint([]byte{kindNotHere}, num), sure)) != nil {
+		c.count.lostReplies.Add(1)
+	}
+}
+
+// tellAt says where a request has gone, so that it is not waited for in vain if
+// that peer is lost.
+func (c *Core) tellAt(from *Link, num, inc uint64) {
+	b := binary.AppendUvarint([]byte{kindAt}, num)
+	if from.must(batch.Control, le.AppendUint64(b, inc)) != nil {
+		c.count.lostReplies.Add(1)
+	}
+}
+
+func (in *inbound) at(r *reader, _ batch.Lane) error {
+	num, inc := r.uvarint(), r.uint64()
+	if err := r.end(); err != nil {
+		return err
+	}
+	c := in.l.core
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, rt := c.byInc[inc], c.routes.byNum[num]
+	if rt == nil || rt.msg == nil || at == nil {
+		return nil
+	}
+	if rt.at = at; !at.alive.Load() && rt.repeat {
+		rt.retryAt = c.o.Now() // it went to a peer that we have already given up
+	}
+	return nil
+}
+
+func (in *inbound) notHere(r *reader, _ batch.Lane) error {
+	num, sure := r.uvarint(), r.uint8()
+	if err := r.end(); err != nil {
+		return err
+	}
+	c := in.l.core
+	c.mu.Lock()
+	rt := c.routes.byNum[num]
+	c.mu.Unlock()
+	if rt == nil {
+		return nil
+	}
+	ref, known := c.o.Store.Find(rt.id)
+	var s Session
+	if known {
+		s, known = c.o.Store.Load(ref)
+	}
+	c.mu.Lock()
+	if c.routes.byNum[num] != rt || rt.msg == nil {
+		c.mu.Unlock()
+		return nil
+	}
+	rt.tried = append(rt.tried, in.l)
+	switch {
+	case sure == notSure, sure == notHome && known: // it has just come
+		rt.unsure = true
+	case sure == notKnown && known && s.home() == in.l.num:
+		rt.left = &leftover{ref, s}
+	}
+	c.mu.Unlock()
+	c.try(rt)
+	return nil
+}
+
+func (in *inbound) reply(r *reader, _ batch.Lane) error {
+	num, flags := r.uvarint(), ReplyFlags(r.uint8())
+	p := r.rest()
+	if err := r.end(); err != nil {
+		return err
+	}
+	c := in.l.core
+	c.mu.Lock()
+	rt := c.routes.byNum[num]
+	if rt == nil || rt.msg == nil && rt.at != in.l {
+		c.mu.Unlock()
+		c.gone(in.l, num)
+		return nil
+	}
+	rt.at = in.l
+	c.routes.answered(rt)
+	rt.held = rt.held || flags&ReplyHold != 0
+	if flags&(ReplyLast|ReplyClose) != 0 {
+		c.routes.drop(rt)
+	}
+	c.mu.Unlock()
+	c.o.Store.Deliver(rt.conn, flags, p)
+	return nil
+}
+
+func (in *inbound) gone(r *reader, _ batch.Lane) error {
+	num := r.uvarint()
+	if err := r.end(); err != nil {
+		return err
+	}
+	in.l.core.o.Store.ClientGone(in.l.num, num)
+	return nil
+}
