@@ -324,3 +324,24 @@ func (w *world) dump() {
 		}
 	}
 }
+
+// whereIs notes who knows a session.
+func (w *world) whereIs(id ID) {
+	part := shard.PartitionOf(shard.Key(id))
+	for _, p := range w.live() {
+		plan := p.core.plan.Load()
+		for _, n := range plan.order(part) {
+			w.note("%s: order %s", p.id, plan.nodes[n].name)
+		}
+		for _, l := range plan.of(part) {
+			w.note("%s: target %s, state %d", p.id, l.peer, l.state(part))
+		}
+		if s := p.store.byID[id]; s != nil {
+			home := p.id
+			if l := p.core.link(s.home()); l != nil {
+				home = l.peer.PeerID
+			}
+			w.note("%s has %x: home %s, pointer %v, epoch %d", p.id, id[:2], home, s.isPointer(), s.Epoch)
+		}
+	}
+}

@@ -248,6 +248,7 @@ func (c *client) again(x *clientConn) {
 // unknown: the server says that there is no such session.
 func (c *client) unknown() {
 	if !c.ended {
+		c.w.whereIs(c.sid)
 		c.w.fail("client %d: session %x is gone", c.n, c.sid[:2])
 	}
 	c.deleted = true

@@ -391,6 +391,10 @@ func (in *inbound) orphan(r *reader, _ batch.Lane) error {
 			c.stale(in.l, &s)
 		case mode == orphanTake && ok && there && s.home() == in.l.num:
 			back = append(back, id) // it handed it over to one that is lost
+		case ok && there && c.link(s.home()).alive.Load():
+			c.stale(in.l, &s) // it is at home there
+		case ok && there && mode == orphanKeep && s.isPointer():
+			c.o.Store.Remove(ref) // nobody knows more of it
 		case ok && there && !s.isPointer():
 			c.later(func() { c.take(ref, id) }) // not if its home is alive, or this is it
 		case mode == orphanTake:
