@@ -72,7 +72,9 @@ func (m *Members) announce() {
 			}
 		case <-m.announced:
 		}
-		m.gossip.announce(announceWait)
+		if m.mayJoin() { // else it would take back that this node has left
+			m.gossip.announce(announceWait)
+		}
 	}
 }
 

@@ -75,7 +75,9 @@ func (m *Members) note(name string, n *nodeInfo, state NodeState, reason string)
 	switch {
 	case state == Dead:
 		m.stats.Deaths++
-		level = slog.LevelWarn
+		if !n.meta.draining { // else its processes end before it says so itself
+			level = slog.LevelWarn
+		}
 	case was == Dead:
 		m.stats.Returns++
 	case state == Suspect || was == Suspect:

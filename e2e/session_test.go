@@ -160,14 +160,18 @@ func (s *session) resume(lastEventID string) *sse {
 // openSSE sends req on a new connection.
 func openSSE(t *testing.T, req *http.Request) (*sse, int) {
 	t.Helper()
+	return openOn(t, &http.Transport{DisableKeepAlives: true, DialContext: new(net.Dialer).DialContext}, req)
+}
+
+// openOn sends req on the connection that transport dials.
+func openOn(t *testing.T, transport *http.Transport, req *http.Request) (*sse, int) {
+	t.Helper()
 	st := &sse{t: t}
-	transport := &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			c, err := new(net.Dialer).DialContext(ctx, network, addr)
-			st.conn = c
-			return c, err
-		},
+	dial := transport.DialContext
+	transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		st.conn = c
+		return c, err
 	}
 	r, err := transport.RoundTrip(req)
 	if err != nil {
