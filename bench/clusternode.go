@@ -21,8 +21,9 @@ type node struct {
 	argv    []string
 	admin   *admin
 	http    netip.AddrPort
-	process *process // nil: not running
-	log     *os.File // nil: its last words are kept only
+	process *process      // nil: not running
+	ended   chan struct{} // closed when the process has
+	log     *os.File      // nil: its last words are kept only
 }
 
 func (n *node) pid() int { return n.process.cmd.Process.Pid }
@@ -132,8 +133,10 @@ func (c *nodes) start(i int) error {
 	if err != nil {
 		return err
 	}
-	n.process = p
+	ended := make(chan struct{})
+	n.process, n.ended = p, ended
 	c.wg.Go(func() {
+		defer close(ended)
 		for range p.lines {
 			// What it announces; nobody needs it.
 		}
