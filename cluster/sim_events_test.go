@@ -1,0 +1,226 @@
+package cluster
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// This file is what the model keeps for clients: logs of events, and
+// publications on their way into them.
+
+// Merge gives an event that another home has drawn a number for, before this
+// one took over, that number if its client has not been here since: the client
+// says with which it comes. If it has, the event has to have a new number to
+// reach it, unless the client had it there.
+func (st *simStore) Merge(ref uint64, events []Event) {
+	for i := range events {
+		e := &events[i]
+		s := st.byRef[ref]
+		if s == nil || s.Home != 0 {
+			return
+		}
+		if s.log.has(e.Origin) {
+			continue
+		}
+		after, came := s.log.came()
+		st.p.w.note("%s merges %x %d-%x %s, client came %v with %x", st.p.id, s.ID[:2], e.Stream, e.Seq, e.Msg, came, after)
+		if _, mark := isCame(e); mark || e.Seq>>epochBits < s.log.turn() && (!came || e.Seq <= after) {
+			s.log.appendAt(e)
+			st.p.core.Noted(s.ref, e.Stream, e.Seq, e.Origin, e.Msg)
+			continue
+		}
+		_ = st.send(s, string(e.Msg), e.Origin, true)
+		st.commit(s)
+	}
+}
+
+// epochBits is where in a number the takeovers are counted.
+const epochBits = 22
+
+// turn returns how many takeovers there were: those that the next number counts.
+func (l *Log) turn() uint32 { return (l.Last + 1) >> epochBits }
+
+// A client that comes to a home which has taken over without the former one's
+// help leaves a mark in the log: an event of no stream, with the number it came
+// with. So all copies know it.
+func (st *simStore) mark(s *simSession, seq uint32) {
+	if _, came := s.log.came(); came || seq>>epochBits == s.log.turn() {
+		return
+	}
+	s.log.Last++
+	e := Event{Seq: s.log.Last, Origin: Origin{st.p.id.Incarnation, uint64(s.log.Last) | uint64(s.ref)<<32 | 1<<62}, Msg: []byte("came " + utoa(seq))}
+	s.log.Events = append(s.log.Events, e)
+	st.p.core.Noted(s.ref, 0, e.Seq, e.Origin, e.Msg)
+}
+
+func isCame(e *Event) (after uint32, ok bool) {
+	text, ok := strings.CutPrefix(string(e.Msg), "came ")
+	return atou(text), ok && e.Stream == 0
+}
+
+// came returns with which number the client came since the latest takeover.
+func (l *Log) came() (after uint32, ok bool) {
+	for i := range l.Events {
+		if n, is := isCame(&l.Events[i]); is && l.Events[i].Seq>>epochBits == l.turn() {
+			after, ok = n, true
+		}
+	}
+	return after, ok
+}
+
+// errHasIt is what send says of a session that has the event.
+var errHasIt = errors.New("has it")
+var errNoStream = errors.New("no stream")
+
+// send is mcp's sendToSession.
+func (st *simStore) send(s *simSession, msg string, o Origin, again bool) error {
+	switch {
+	case again && s.log.has(o):
+		return errHasIt
+	case s.gets() == 0 && s.log.turn() == 0:
+		return errNoStream
+	}
+	s.log.Last++
+	e := Event{Stream: s.gets(), Seq: s.log.Last, Origin: o, Msg: []byte(msg)}
+	s.log.Events = append(s.log.Events, e)
+	st.p.core.Noted(s.ref, e.Stream, e.Seq, o, e.Msg)
+	if s.unsent == 0 {
+		s.unsent = e.Seq
+	}
+	return nil
+}
+
+// commit writes what the client of an open stream has not been sent.
+func (st *simStore) commit(s *simSession) {
+	from := s.unsent
+	s.unsent = 0
+	if from == 0 || s.Home != 0 || s.stream.conn == 0 {
+		return // kept
+	}
+	text := ""
+	for i := range s.log.Events {
+		if e := &s.log.Events[i]; e.Stream == s.gets() && e.Seq >= from {
+			text += st.eventText(e)
+		}
+	}
+	st.out(s.stream, 0, text)
+}
+
+func (st *simStore) eventText(e *Event) string {
+	return "event " + utoa(e.Stream) + " " + utoa(e.Seq) + " " + string(e.Msg) + " " + utoa(st.p.id.Incarnation) + "\n"
+}
+
+func utoa[T uint32 | uint64](n T) string { return strconv.FormatUint(uint64(n), 10) }
+
+// out writes to a connection, wherever it is.
+func (st *simStore) out(to simStream, flags ReplyFlags, text string) {
+	if to.from == 0 {
+		st.Deliver(to.conn, flags, []byte(text))
+		return
+	}
+	if st.broken[to] {
+		return
+	}
+	if st.p.core.Reply(to.from, to.conn, flags, []byte(text)) != nil {
+		st.ClientGone(to.from, to.conn)
+		st.broken[to] = true // with a gap it is worth nothing
+		st.tellBroken(to, 100)
+	}
+}
+
+// tellBroken tells a peer that a stream has ended, as soon as it can be told.
+func (st *simStore) tellBroken(to simStream, tries int) {
+	st.p.w.after(100*time.Millisecond, func() {
+		st.p.do(func() {
+			switch {
+			case !st.broken[to]:
+			case tries == 0 || st.p.core.Reply(to.from, to.conn, ReplyClose, nil) == nil:
+				delete(st.broken, to)
+			default:
+				st.tellBroken(to, tries-1)
+			}
+		})
+	})
+}
+
+func (st *simStore) endStream(s *simSession) {
+	if s.stream.conn != 0 {
+		st.out(s.stream, ReplyClose, "goodbye\n")
+	}
+	s.stream = simStream{}
+}
+
+// simWalk is a publication on its way.
+type simWalk struct {
+	st        *simStore
+	refs      []uint64
+	visited   []*simSession
+	msg       string
+	origin    Origin
+	again     bool
+	delivered int
+}
+
+// A payload is "all text" or "topic text".
+func (st *simStore) Spread(payload []byte, origin Origin, again bool) (Walk, error) {
+	topic, text, ok := strings.Cut(string(payload), " ")
+	if !ok {
+		return nil, errors.New("malformed")
+	}
+	w := &simWalk{st: st, msg: text, origin: origin, again: again}
+	for _, s := range st.sorted() {
+		if s.Home == 0 && (topic == "all" || slices.Contains(s.topics, topic)) {
+			w.refs = append(w.refs, s.ref)
+		}
+	}
+	return w, nil
+}
+
+func (w *simWalk) Step(int) bool {
+	// A few only, so that much happens between the steps.
+	for n := min(len(w.refs), 2); n > 0; n-- {
+		s := w.st.byRef[w.refs[0]]
+		w.refs = w.refs[1:]
+		if s == nil || s.Home != 0 {
+			continue
+		}
+		if err := w.st.send(s, w.msg, w.origin, w.again); err == nil || err == errHasIt {
+			w.delivered++
+		}
+		w.visited = append(w.visited, s)
+	}
+	return len(w.refs) == 0
+}
+
+// Commit is not needed yet: Step writes.
+
+func (w *simWalk) Commit() {
+	for _, s := range w.visited {
+		if w.st.byRef[s.ref] == s {
+			w.st.commit(s)
+		}
+	}
+	w.visited = nil
+}
+
+func (w *simWalk) Delivered() int { return w.delivered }
+
+func (st *simStore) SpreadTo(ref uint64, payload []byte, origin Origin, again bool) error {
+	s := st.byRef[ref]
+	topic, text, _ := strings.Cut(string(payload), " ")
+	if s == nil || s.Home != 0 {
+		return errNoStream
+	}
+	if topic != "all" && topic != "one" && !slices.Contains(s.topics, topic) {
+		return nil
+	}
+	err := st.send(s, text, origin, again)
+	st.commit(s)
+	if err == errHasIt {
+		return nil
+	}
+	return err
+}
