@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"time"
 
@@ -226,7 +227,7 @@ func (c *Core) arrived(id ID, ref uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fetches.m[id] = slices.DeleteFunc(c.fetches.m[id], func(f *fetch) bool {
-		if ref == 0 && err != ErrUnknown {
+		if ref == 0 && !errors.Is(err, ErrUnknown) {
 			f.err, f.nextTry = err, c.o.Now()+fetchAgain
 			return false
 		}
@@ -246,7 +247,7 @@ func (t *fetches) expire(c *Core, now time.Duration) {
 		due := false
 		t.m[id] = slices.DeleteFunc(all, func(f *fetch) bool {
 			if now >= f.deadline {
-				f.err = cmp.Or(f.err, error(ErrUnavailable))
+				f.err = cmp.Or(f.err, ErrUnavailable)
 				close(f.done)
 				return true
 			}
@@ -302,15 +303,14 @@ func (c *Core) say(l *Link, kind byte, id ID) {
 
 // moveAway hands sessions at home here to other nodes at a stated rate.
 type moveAway struct {
-	on     bool
-	all    bool // else those only whose partition another node holds first
-	rate   float64
-	begun  time.Duration
-	moved  int
-	at     uint32
-	rounds int
-	done   chan error
-	left   int // sessions that could not move in this round
+	on    bool
+	all   bool // else those only whose partition another node holds first
+	rate  float64
+	begun time.Duration
+	moved int
+	at    uint32
+	done  chan error
+	left  int // sessions that could not move in this round
 }
 
 // Drain moves all sessions that are at home here to the holders of their first

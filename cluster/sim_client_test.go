@@ -40,7 +40,7 @@ type clientConn struct {
 	open     bool
 	stream   bool // it is answered with a stream
 	answered func(line string)
-	up, down time.Duration // when the last piece arrives
+	down     time.Duration // when the last piece arrives
 	sent     int           // texts to the client
 	lost     int           // from this one on they are lost
 }
@@ -311,13 +311,13 @@ func (c *client) act() {
 func (c *client) post(msg string, done func()) {
 	c.posting = true
 	c.once(msg, func(line string) {
-		switch {
-		case line == "ok":
+		switch line {
+		case "ok":
 			c.posting = false
 			if done != nil {
 				done()
 			}
-		case line == "refused 1":
+		case "refused 1":
 			c.unknown()
 			c.posting = false
 		default:

@@ -51,7 +51,7 @@ func (st *simStore) mark(s *simSession, seq uint32) {
 		return
 	}
 	s.log.Last++
-	e := Event{Seq: s.log.Last, Origin: Origin{st.p.id.Incarnation, uint64(s.log.Last) | uint64(s.ref)<<32 | 1<<62}, Msg: []byte("came " + utoa(seq))}
+	e := Event{Seq: s.log.Last, Origin: Origin{st.p.id.Incarnation, uint64(s.log.Last) | s.ref<<32 | 1<<62}, Msg: []byte("came " + utoa(seq))}
 	s.log.Events = append(s.log.Events, e)
 	st.p.core.Noted(s.ref, 0, e.Seq, e.Origin, e.Msg)
 }
@@ -187,7 +187,7 @@ func (w *simWalk) Step(int) bool {
 		if s == nil || s.Home != 0 {
 			continue
 		}
-		if err := w.st.send(s, w.msg, w.origin, w.again); err == nil || err == errHasIt {
+		if err := w.st.send(s, w.msg, w.origin, w.again); err == nil || errors.Is(err, errHasIt) {
 			w.delivered++
 		}
 		w.visited = append(w.visited, s)
@@ -219,7 +219,7 @@ func (st *simStore) SpreadTo(ref uint64, payload []byte, origin Origin, again bo
 	}
 	err := st.send(s, text, origin, again)
 	st.commit(s)
-	if err == errHasIt {
+	if errors.Is(err, errHasIt) {
 		return nil
 	}
 	return err

@@ -45,7 +45,6 @@ type simConfig struct {
 	replicas                int
 	acked                   bool
 	delay                   time.Duration // of the network, typical
-	length                  time.Duration // of the time with faults
 	publishEvery            time.Duration
 	faults                  []string
 }
@@ -146,7 +145,6 @@ type proc struct {
 type knownPeer struct {
 	id    PeerID
 	heard time.Duration
-	since time.Duration
 	state NodeState
 	limit time.Duration // of silence
 }

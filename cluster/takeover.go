@@ -62,7 +62,7 @@ func (c *Core) newer(l *Link, epoch uint32, cur *Session) bool {
 	if epoch != cur.Epoch {
 		return epoch > cur.Epoch
 	}
-	return l.peer.PeerID.Compare(c.homeOf(cur)) > 0
+	return l.peer.Compare(c.homeOf(cur)) > 0
 }
 
 // homeOf returns who is home of a session.
