@@ -31,6 +31,7 @@ type Link struct {
 	life     uint32               // guarded by mu; how many machines there were, see reset
 	appended [batch.Lanes]uint64  // guarded by mu; last message of each lane
 	written  [batch.Lanes]uint64  // guarded by mu; last message that was given to the kernel
+	stalled  bool                 // guarded by mu; written was waited for in vain and has not moved since
 	bodies   [batch.Lanes]bodyOut // guarded by mu
 	parts    []partition          // guarded by mu; nil as long as no copies are there
 	filling  int                  // guarded by mu; partitions in state partFilling
@@ -90,7 +91,7 @@ func (l *Link) reset() bool {
 			l.overrun = true
 		}
 	}
-	l.filling, l.behind = 0, 0
+	l.filling, l.behind, l.stalled = 0, 0, false
 	return true
 }
 
@@ -108,7 +109,9 @@ func (l *Link) NextFrame(dst []byte) []byte {
 func (l *Link) Written() {
 	l.mu.Lock()
 	for lane := range l.written {
-		l.written[lane] = l.m.Sent(batch.Lane(lane))
+		sent := l.m.Sent(batch.Lane(lane))
+		l.stalled = l.stalled && sent == l.written[lane]
+		l.written[lane] = sent
 	}
 	l.mu.Unlock()
 	if l.core.spread.flushing.Load() {
@@ -252,11 +255,27 @@ func (l *Link) mark() mark {
 }
 
 // flushed reports whether everything before m was given to the kernel, which
-// sends it even if this process is killed.
+// sends it even if this process is killed, or is not worth waiting for.
 func (l *Link) flushed(m mark) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return m.life != l.life || l.written[batch.Data] >= m.data && l.written[batch.Bulk] >= m.bulk
+	return m.life != l.life || l.stalled || l.written[batch.Data] >= m.data && l.written[batch.Bulk] >= m.bulk
+}
+
+// connected reports whether frames can be sent now.
+func (l *Link) connected() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.m.Connected()
+}
+
+// stall says that flushed was waited for in vain. Until the link moves nobody
+// waits for it again: else a peer that reads nothing would set the pace of all
+// publications here.
+func (l *Link) stall() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stalled = true
 }
 
 // reached reports whether the peer has processed everything before m.

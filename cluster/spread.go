@@ -73,6 +73,7 @@ const (
 	ringBytesMax = 4 << 20
 	spreadStep   = 512 // sessions in a step
 	flushWait    = 50 * time.Millisecond
+	verdictWait  = time.Second // for a link without a connection
 	waitsMax     = 4096
 )
 
@@ -106,7 +107,7 @@ func (s *spreading) enqueue(c *Core, in incoming) {
 	c.wakeUp()
 }
 
-func (in *inbound) publish(r *reader, lane batch.Lane) error {
+func (in *inbound) publish(r *reader, _ batch.Lane) error {
 	size := len(r.left)
 	p := incoming{from: in.l, inc: in.l.peer.Incarnation, size: size}
 	p.number, p.base, p.round = r.uvarint(), r.uvarint(), r.uvarint()
@@ -117,7 +118,7 @@ func (in *inbound) publish(r *reader, lane batch.Lane) error {
 	if err := r.end(); err != nil {
 		return err
 	}
-	in.l.hold(lane, size)
+	in.l.hold(batch.Data, size)
 	c := in.l.core
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -135,8 +136,11 @@ func (s *spreading) step(c *Core, now time.Duration) (more bool) {
 		return false
 	}
 	if s.flushing.Load() {
-		if !s.flushed() && now < s.flushBy {
-			return false // Written comes
+		if !s.flushed() {
+			if now < s.flushBy || s.cutOff() && now < s.flushBy+verdictWait {
+				return false // Written comes, or a verdict
+			}
+			s.stalled(c)
 		}
 		s.flushing.Store(false)
 		s.walk.Commit()
@@ -154,12 +158,33 @@ func (s *spreading) step(c *Core, now time.Duration) (more bool) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return s.cur != nil || len(s.queue) > 0 && len(s.waits) < waitsMax
+	return s.cur != nil || len(s.queue) > 0
+}
+
+// stalled gives up the links that did not move in time.
+func (s *spreading) stalled(c *Core) {
+	for _, m := range s.flush {
+		if !m.l.flushed(m.m) {
+			m.l.stall()
+			c.count.stalls.Add(1)
+		}
+	}
+}
+
+// cutOff reports whether a link that did not move has no connection: either its
+// peer is gone, or we are, and others will have our sessions.
+func (s *spreading) cutOff() bool {
+	for _, m := range s.flush {
+		if m.l.alive.Load() && !m.l.flushed(m.m) && !m.l.connected() {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *spreading) flushed() bool {
 	for _, m := range s.flush {
-		if !m.l.flushed(m.m) {
+		if m.l.alive.Load() && !m.l.flushed(m.m) {
 			return false
 		}
 	}
@@ -168,7 +193,7 @@ func (s *spreading) flushed() bool {
 
 // begin takes the next publication that may be spread.
 func (s *spreading) begin(c *Core, now time.Duration) bool {
-	for len(s.waits) < waitsMax {
+	for {
 		c.mu.Lock()
 		if len(s.queue) == 0 {
 			c.mu.Unlock()
@@ -201,7 +226,6 @@ func (s *spreading) begin(c *Core, now time.Duration) bool {
 		s.cur, s.walk, s.start = &in, walk, c.plan.Load().hash
 		return true
 	}
-	return false
 }
 
 // refuses reports whether a publication must come again: its publisher sees
@@ -219,7 +243,7 @@ func (s *spreading) refuses(c *Core, in *incoming) bool {
 			delete(s.refusing, in.inc)
 		}
 	}
-	if in.view != c.plan.Load().hash || c.taking.unsettled() {
+	if in.view != c.plan.Load().hash || c.taking.unsettled() || s.full() {
 		if _, ok := s.refusing[in.inc]; !ok || in.number < s.refusing[in.inc] {
 			s.refusing[in.inc] = in.number
 		}
@@ -255,6 +279,7 @@ func (s *spreading) finish(c *Core, now time.Duration) {
 		s.done(c, in, statusHeld, delivered)
 		return
 	}
+	in.letGo()
 	s.waits = append(s.waits, wait{
 		in: *in, view: s.start, delivered: delivered, marks: c.marks(), at: now,
 		report: func(st status, n int) { s.done(c, in, st, n) },
@@ -274,6 +299,21 @@ func (c *Core) marks() []linkMark {
 	}
 	return marks
 }
+
+// letGo gives the publisher its credit back: the logs have the message now.
+// That must not wait for acknowledgements, which may be behind messages that
+// the same is true of at another peer: two that publish to each other would
+// wait for ever.
+func (in *incoming) letGo() {
+	if in.from != nil {
+		in.from.release(batch.Data, in.size)
+	}
+	in.size, in.payload = 0, nil
+}
+
+// full reports whether as many as may are waiting for copies. More are refused,
+// and come again: to leave them in the queue would keep credit as well.
+func (s *spreading) full() bool { return len(s.waits) >= waitsMax }
 
 // settle reports the publications that all copies have.
 func (s *spreading) settle(c *Core, now time.Duration) {
@@ -311,7 +351,7 @@ func (s *spreading) done(c *Core, in *incoming, st status, delivered int) {
 		c.pubs.published(c, 0, in.number, in.round, st, delivered)
 		return
 	}
-	in.from.release(batch.Data, in.size)
+	in.letGo()
 	if !in.acked {
 		return
 	}

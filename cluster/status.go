@@ -19,7 +19,7 @@ type counters struct {
 	replayed, badPublications                 atomic.Uint64
 	filled, refills, repaired, collected      atomic.Uint64
 	refusedCopies, lostReplies, lostMerges    atomic.Uint64
-	lapses, forgotten                         atomic.Uint64
+	lapses, forgotten, stalls                 atomic.Uint64
 
 	observe atomic.Pointer[func(time.Duration)]
 }
@@ -47,6 +47,7 @@ type Stats struct {
 	Replayed    uint64 `json:"replayed"`  // brought to sessions that had just come
 	Malformed   uint64 `json:"malformed"` // publications that the store did not understand
 	Forgotten   uint64 `json:"forgotten"` // links that began anew because one end had forgotten the other
+	Stalled     uint64 `json:"stalled"`   // links that took nothing for so long that clients were not kept waiting any more
 	Filled      uint64 `json:"filled"`    // sessions sent to those who are to hold them
 	Refills     uint64 `json:"refills"`   // partitions that were to be filled again for want of room
 	Repaired    uint64 `json:"repaired"`  // partitions whose copies differed
@@ -63,7 +64,7 @@ func (c *Core) Stats() Stats {
 		Forwarded: n.forwarded.Load(), Unavailable: n.unavailable.Load(),
 		Published: n.published.Load(), NotHeld: n.notHeld.Load(), Congested: n.congested.Load(),
 		Refused: n.refused.Load(), Replayed: n.replayed.Load(), Malformed: n.badPublications.Load(),
-		Forgotten: n.forgotten.Load(), Filled: n.filled.Load(), Refills: n.refills.Load(), Repaired: n.repaired.Load(), Collected: n.collected.Load(),
+		Forgotten: n.forgotten.Load(), Stalled: n.stalls.Load(), Filled: n.filled.Load(), Refills: n.refills.Load(), Repaired: n.repaired.Load(), Collected: n.collected.Load(),
 		NoRoom: n.refusedCopies.Load() + n.lostReplies.Load() + n.lostMerges.Load(),
 	}
 }
