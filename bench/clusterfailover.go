@@ -175,7 +175,7 @@ func (b *clusterBench) struck(ctx context.Context, c *nodes, f fault, crowd *roa
 
 // spent returns the processor time that the nodes which are no victims, and the
 // clients, have used.
-func spent(c *nodes, victims []int, crowd *roamers) (nodes, clients time.Duration, err error) {
+func spent(c *nodes, victims []int, crowds ...*roamers) (nodes, clients time.Duration, err error) {
 	for _, i := range c.except(victims...) {
 		used, err := memprof.CPUTime(c.list[i].pid())
 		if err != nil {
@@ -183,6 +183,12 @@ func spent(c *nodes, victims []int, crowd *roamers) (nodes, clients time.Duratio
 		}
 		nodes += used
 	}
-	clients, err = memprof.CPUTime(crowd.crew.process.cmd.Process.Pid)
-	return nodes, clients, err
+	for _, r := range crowds {
+		used, err := memprof.CPUTime(r.crew.process.cmd.Process.Pid)
+		if err != nil {
+			return 0, 0, err
+		}
+		clients += used
+	}
+	return nodes, clients, nil
 }

@@ -94,8 +94,15 @@ func (b *clusterBench) fanRounds(ctx context.Context, c *nodes, crowds []*roamer
 	voice := newAnnouncer(c.list[0].http)
 	defer voice.close()
 	var heard, returned []time.Duration
+	var nodes, clients time.Duration // processor time used before the first round that counts
 	for round := range rounds + 1 {
 		n := uint64(round + 1)
+		if round == 1 {
+			var err error
+			if nodes, clients, err = spent(c, nil, crowds...); err != nil {
+				return err
+			}
+		}
 		start := time.Now()
 		var err error
 		if listen {
@@ -119,6 +126,13 @@ func (b *clusterBench) fanRounds(ctx context.Context, c *nodes, crowds []*roamer
 			return err
 		}
 	}
+	nodesAfter, clientsAfter, err := spent(c, nil, crowds...)
+	if err != nil {
+		return err
+	}
+	each := func(d time.Duration) string { return millis(d / time.Duration(rounds)) }
+	b.report.note("fanout, %s: a publication takes %s of the nodes' and %s of the clients' processor time, of %d processors", what,
+		each(nodesAfter-nodes), each(clientsAfter-clients), b.report.Machine.CPUs)
 	b.report.times("fanout", what+": the last one has it", heard, fanoutBar)
 	b.report.times("fanout", what+": the call that publishes returns", returned, noBar)
 	return nil
