@@ -142,10 +142,11 @@ func (b *balancer) url() string { return "http://" + b.addr + "/mcp" }
 // watcher is a client of the balancer with an open stream.
 type watcher struct {
 	*session
-	on   *member // that made the session
-	st   *sse
-	last string // id of the latest event
-	away bool   // the stream is on another node than on, any of them
+	on    *member // that made the session
+	st    *sse
+	last  string // id of the latest event
+	retry string // of the stream, in ms
+	away  bool   // the stream is on another node than on, any of them
 }
 
 // watch opens sessions on each node, and their streams through the balancer.
@@ -217,7 +218,12 @@ func (w *watcher) cutOff() {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			w.t.Fatalf("client of %s: the stream is still open", w.on.name)
 		case err != nil:
+			if ms, err := strconv.Atoi(w.retry); err == nil {
+				time.Sleep(time.Duration(ms) * time.Millisecond) // the node asks for it
+			}
 			return
+		case e.retry != "":
+			w.retry = e.retry
 		case e.data != "":
 			w.t.Fatalf("client of %s: got %s", w.on.name, e.data)
 		}
@@ -358,12 +364,24 @@ func (b *balancer) drain(all []*watcher) {
 		b.configure(t, b.nest.members...)
 		b.reload(t)
 	}
-	eventually(t, "session on the node that takes them again", func() bool {
-		return newSession(t, b.url()).id[:4] == b.tags[m]
+	before := m.fromClients(t)
+	eventually(t, "request at the node that takes sessions again", func() bool {
+		for _, w := range all {
+			w.call("tools/list", `{}`)
+		}
+		return m.fromClients(t) > before
 	})
 	for _, w := range all {
 		w.st.quiet()
 	}
+}
+
+// fromClients returns how many requests came to a node by itself, not by way of
+// another node.
+func (m *member) fromClients(t *testing.T) float64 {
+	t.Helper()
+	return m.metric(t, "rookery_mcp_requests_total") + m.metric(t, "rookery_cluster_requests_forwarded_total") -
+		m.metric(t, "rookery_cluster_requests_served_total")
 }
 
 // getsNothing waits until the balancer has noticed that a node is drained, and
@@ -381,9 +399,7 @@ func (b *balancer) getsNothing(m *member, all []*watcher) {
 			}
 		}
 	}
-	requests := func() float64 {
-		return m.metric(t, "rookery_mcp_requests_total") + m.metric(t, "rookery_cluster_requests_forwarded_total")
-	}
+	requests := func() float64 { return m.fromClients(t) }
 	eventually(t, "turning away from a node that is drained", func() bool {
 		before := requests()
 		ask()
