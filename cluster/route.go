@@ -33,6 +33,7 @@ type route struct {
 	at       *Link  // who has it, as far as is known
 	tried    []*Link
 	unsure   bool          // one of them may know it soon
+	doubted  bool          // one of them was unsure in an earlier round
 	left     *leftover     // what is here of it, although its home does not know it
 	retryAt  time.Duration // 0: not now
 	deadline time.Duration // of retrying
@@ -205,10 +206,16 @@ func (c *Core) exhausted(r *route) {
 	why := RefusedUnknown
 	if c.plan.Load().lost || r.unsure || c.taking.on.Load() {
 		if now < r.deadline {
+			r.doubted = r.doubted || r.unsure
 			r.tried, r.unsure, r.retryAt = nil, false, now+routeAgain
 			return
 		}
 		why = RefusedUnavailable
+	}
+	if r.doubted { // its client asks again, and hears what is certain then
+		why = RefusedUnavailable
+	}
+	if why == RefusedUnavailable {
 		c.count.unavailable.Add(1)
 	}
 	if left := r.left; left != nil && why == RefusedUnknown {
