@@ -88,7 +88,9 @@ func (r *roamer) open() {
 	if r.opened != nil {
 		r.opened()
 		r.opened = nil
-		r.heard = 0 // the acknowledgement of a listen stream is no event
+		if r.listens {
+			r.heard = 0 // the acknowledgement is no event
+		}
 	} else {
 		r.served = time.Now()
 	}
