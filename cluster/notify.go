@@ -141,7 +141,7 @@ func (n *notifying) append(b []byte, self uint64) []byte {
 func (c *Core) deliverNote(ref uint64, in notifying) {
 	p := c.plan.Load()
 	s, ok := c.o.Store.Load(ref)
-	if !ok || s.Home != 0 {
+	if !ok || s.Home != 0 || c.o.Acked && c.spread.full() {
 		c.noted(in.inc, in.number, noteRetry)
 		return
 	}

@@ -1,0 +1,106 @@
+package cluster
+
+import "time"
+
+// This file remembers what was spread here for sessions that come from
+// elsewhere.
+
+// Bounds of the ring. At either the oldest publications are forgotten: a session
+// whose former home had not seen them stays there (covers).
+const (
+	ringMax      = 1024
+	ringBytesMax = 4 << 20
+)
+
+// replayed is a publication that was spread here.
+type replayed struct {
+	publication
+	origin  Origin
+	payload []byte
+	at      time.Duration
+}
+
+// remember keeps a publication for sessions that come.
+func (s *spreading) remember(in *incoming, now time.Duration) {
+	if _, there := s.inRing[in.origin]; there {
+		return // it came again
+	}
+	name := publication{in.inc, in.number}
+	s.ring = append(s.ring, replayed{name, in.origin, in.payload, now})
+	s.inRing[in.origin] = name
+	s.ringSize += len(in.payload)
+	drop := 0
+	for len(s.ring)-drop > ringMax || s.ringSize > ringBytesMax && drop < len(s.ring)-1 {
+		s.ringSize -= len(s.ring[drop].payload)
+		delete(s.inRing, s.ring[drop].origin)
+		s.ring[drop] = replayed{}
+		drop++
+	}
+	s.ring = s.ring[drop:]
+}
+
+// replay brings a session that has just come what was spread here before it
+// came and not there. seen is what its former home had spread. Of a publisher of
+// which that had heard nothing, and with nil of all, everything of the last
+// seconds, and all that was not through, is offered that is behind what the session's log has of it: homes
+// spread in the order of the publisher. ok is false if too much has happened
+// meanwhile.
+func (s *spreading) replay(c *Core, ref uint64, seen map[uint64]uint64) (ok bool) {
+	if !s.covers(seen) {
+		return false
+	}
+	now := c.o.Now()
+	var had map[uint64]uint64
+	for i := range s.ring {
+		e := &s.ring[i]
+		there, known := seen[e.inc]
+		if known && e.number <= there || !known && now-e.at > replayAge && e.number < s.base[e.inc] {
+			continue
+		}
+		if had == nil {
+			had = s.had(c, ref)
+		}
+		if e.number <= had[e.inc] {
+			continue
+		}
+		if c.o.Store.SpreadTo(ref, e.payload, e.origin, true) == nil {
+			c.count.replayed.Add(1)
+		}
+	}
+	return true
+}
+
+// had returns, for each publisher, the latest of its publications in a session's
+// log, as far as they are in the ring.
+func (s *spreading) had(c *Core, ref uint64) map[uint64]uint64 {
+	had := make(map[uint64]uint64)
+	c.o.Store.Export(ref, func(full *Snapshot) {
+		for i := range full.Log.Events {
+			if p, ok := s.inRing[full.Log.Events[i].Origin]; ok {
+				had[p.inc] = max(had[p.inc], p.number)
+			}
+		}
+	})
+	return had
+}
+
+// replayAge is longer than it takes to notice that a peer is dead.
+const replayAge = 2 * time.Second
+
+// covers reports whether the ring has everything that was spread here and not
+// there, of publishers of which was heard there.
+func (s *spreading) covers(seen map[uint64]uint64) bool {
+	oldest := map[uint64]uint64{}
+	for i := range s.ring {
+		e := &s.ring[i]
+		if _, ok := oldest[e.inc]; !ok {
+			oldest[e.inc] = e.number
+		}
+	}
+	for inc, there := range seen {
+		if there < s.seen[inc] && (oldest[inc] == 0 || oldest[inc] > there+1) {
+			return false
+		}
+	}
+	return true
+}
