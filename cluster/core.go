@@ -93,6 +93,9 @@ type Core struct {
 	routes  routes           // guarded by mu
 	pubs    publishing       // guarded by mu
 	fetches fetches          // guarded by mu
+	// arriving are the epochs of sessions that were handed over to this peer and
+	// have not come home yet, by ref.
+	arriving map[uint64]uint32 // guarded by mu
 
 	// Used by Step only.
 	spread  spreading
@@ -128,7 +131,7 @@ func NewCore(o CoreOptions) *Core {
 	c.spread.base = map[uint64]uint64{}
 	c.spread.inRing = map[Origin]publication{}
 	c.routes.byNum, c.routes.byConn = map[uint64]*route{}, map[uint64]*route{}
-	c.pubs.notes, c.fetches.m = map[uint64]*note{}, map[ID][]*fetch{}
+	c.pubs.notes, c.fetches.m, c.arriving = map[uint64]*note{}, map[ID][]*fetch{}, map[uint64]uint32{}
 	c.plan.Store(newPlan(c, nil))
 	return c
 }

@@ -258,9 +258,16 @@ func (in *inbound) digests(held *partitionSet) *[partitions]uint64 {
 	return &sums
 }
 
-// let makes a pointer of a copy that the peer does not keep here.
+// let makes a pointer of a copy that the peer does not keep here. One that it has
+// just handed over to us is none: nobody else has all that came with it.
 func (in *inbound) let(ref uint64, id ID) {
 	c := in.l.core
+	c.mu.Lock()
+	_, comes := c.arriving[ref]
+	c.mu.Unlock()
+	if comes {
+		return
+	}
 	defer c.locked(id).Unlock()
 	if s, ok := c.o.Store.Load(ref); ok && in.holds(&s) {
 		c.pointTo(ref, &s, in.l, s.Epoch)

@@ -99,7 +99,17 @@ func (in *inbound) moved(r *reader, lane batch.Lane) error {
 	if ref == 0 {
 		return c.notTaken(l, s.ID, num)
 	}
-	c.later(func() { c.settleIn(l, ref, s.ID, s.Epoch, num, framing, seen) })
+	c.mu.Lock()
+	c.arriving[ref] = s.Epoch
+	c.mu.Unlock()
+	c.later(func() {
+		c.settleIn(l, ref, s.ID, s.Epoch, num, framing, seen)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.arriving[ref] == s.Epoch {
+			delete(c.arriving, ref)
+		}
+	})
 	return nil
 }
 
@@ -109,6 +119,7 @@ func (c *Core) settleIn(l *Link, ref uint64, id ID, epoch uint32, num uint64, fr
 	defer lock.Unlock()
 	s, ok := c.o.Store.Load(ref)
 	if !ok || s.Home != l.num || s.Epoch != epoch {
+		c.cutAlong(num) // nobody else knows of the stream any more
 		c.arrived(id, 0, ErrBusy)
 		return // somebody was faster
 	}
@@ -139,16 +150,21 @@ func (c *Core) settleIn(l *Link, ref uint64, id ID, epoch uint32, num uint64, fr
 // notTaken gives a session back to the peer that wanted to hand it over. A
 // stream that came along ends; its client takes it up again.
 func (c *Core) notTaken(l *Link, id ID, num uint64) error {
-	c.mu.Lock()
-	if rt := c.routes.byNum[num]; rt != nil && rt.held {
-		c.cut(rt)
-	}
-	c.mu.Unlock()
+	c.cutAlong(num)
 	if l.must(batch.Data, appendID(nil, kindKept, id)) != nil {
 		c.count.lostReplies.Add(1)
 	}
 	c.arrived(id, 0, ErrBusy)
 	return nil
+}
+
+// cutAlong ends the stream that came along with a session.
+func (c *Core) cutAlong(num uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if rt := c.routes.byNum[num]; rt != nil && rt.held {
+		c.cut(rt)
+	}
 }
 
 // kept: a session that we asked for cannot come, or one that we handed over was
