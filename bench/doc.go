@@ -30,5 +30,8 @@
 // measures cost, not latency under a given rate: its percentiles hide the time
 // in which a request could not be sent, and reports say so.
 //
+// Of a cluster several servers run at once, each with its standard input as its
+// lifeline, and clients that know all of them ([RunCluster]).
+//
 // README.md beside this file explains the method and the JSON forms.
 package bench
