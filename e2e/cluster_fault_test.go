@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -65,13 +66,20 @@ func TestClusterPause(t *testing.T) {
 		n[3].pause(t, 300*time.Millisecond)
 		b.more(5)
 		for _, m := range n {
-			if got := m.stat(t, "takeovers"); got != 0 {
-				t.Errorf("%s has taken %d sessions over", m.name, got)
+			if got := m.stat(t, "takeovers"); got != 0 || strings.Contains(m.log.String(), "state=dead") {
+				t.Errorf("%s has declared a node dead, and taken %d sessions over", m.name, got)
 			}
 		}
 		b.verify(false)
 	})
 	t.Run("5s", func(t *testing.T) {
+		for range 20 { // its clients may all be elsewhere by now
+			l := &listener{a: a}
+			l.at.Store(3)
+			if err := l.initialize(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
 		b := a.publish(n[0], n[1])
 		b.more(3)
 		n[3].pause(t, 5*time.Second)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -259,6 +260,9 @@ func freePorts(t *testing.T, n int) (ports []int) {
 	t.Helper()
 	for range 100 * n {
 		port := 12_000 + rand.IntN(20_000)
+		if slices.Contains(ports, port) {
+			continue
+		}
 		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
