@@ -26,8 +26,15 @@ const (
 type bodyOut struct {
 	at    bodyPosition
 	slots [bodySlots]Origin
-	find  map[Origin]uint8
-	undo  []undone // since the last position
+	// find is where an origin may stand, by its hash: a slot that has another one
+	// by now, or a collision, costs a message that is sent once more.
+	find [4 * bodySlots]uint8
+	undo []undone // since the last position
+}
+
+// place returns the entry of find for an origin.
+func (o *bodyOut) place(origin Origin) *uint8 {
+	return &o.find[(origin.Seq^origin.Peer>>32)*0x9e3779b97f4a7c15>>54]
 }
 
 // bodyPosition is what both ends know when they come to an event.
@@ -51,29 +58,23 @@ func (o *bodyOut) position() bodyPosition {
 func (o *bodyOut) rewind(to bodyPosition) {
 	for i := len(o.undo) - 1; i >= 0; i-- {
 		u := o.undo[i]
-		delete(o.find, o.slots[u.slot])
-		if o.slots[u.slot] = u.was; u.was != (Origin{}) {
-			o.find[u.was] = u.slot
-		}
+		o.slots[u.slot] = u.was
 	}
 	o.at = to
 }
 
 // append appends an event's message to b.
 func (o *bodyOut) append(b []byte, origin Origin, msg []byte) []byte {
-	if len(msg) > bodyMax {
+	if len(msg) > bodyMax || origin == (Origin{}) { // that of an event whose message is lost
 		return appendBytes(appendOrigin(append(b, bodyInline), origin), msg)
 	}
-	if slot, ok := o.find[origin]; ok {
-		return append(b, bodyKnown, slot)
-	}
-	if o.find == nil {
-		o.find = make(map[Origin]uint8, bodySlots)
+	place := o.place(origin)
+	if o.slots[*place] == origin {
+		return append(b, bodyKnown, *place)
 	}
 	slot := o.at.next
 	o.undo = append(o.undo, undone{slot, o.slots[slot]})
-	delete(o.find, o.slots[slot])
-	o.slots[slot], o.find[origin] = origin, slot
+	o.slots[slot], *place = origin, slot
 	if origin.Peer == o.at.last.Peer {
 		b = append(b, bodyNext)
 	} else {

@@ -212,8 +212,15 @@ func (c *Core) linkOf(inc uint64) *Link {
 	return c.byInc[inc]
 }
 
-func (c *Core) wakeUp()      { c.o.Attention() }
-func (c *Core) wake(l *Link) { c.o.Wake(l.peer) }
+func (c *Core) wakeUp() { c.o.Attention() }
+
+// wake has what was appended to a link written: it tells the mesh unless that is
+// to look anyway.
+func (c *Core) wake(l *Link) {
+	if !l.woken.Swap(true) {
+		c.o.Wake(l.peer)
+	}
+}
 
 // later lets Step run f, behind what was given before and between two
 // publications.

@@ -21,6 +21,7 @@ type Link struct {
 	num  uint32 // immutable; how sessions and the Store name the link, from 1
 
 	alive atomic.Bool // by the view; a dead peer may return
+	woken atomic.Bool // NextFrame was not called since the mesh was told
 	spoke atomic.Bool // it said something of a session since it is dead in the view
 
 	rx sync.Mutex // serialises Receive, Connect and Disconnect
@@ -100,6 +101,7 @@ func (l *Link) Peer() Peer { return l.peer }
 
 // NextFrame implements Endpoint.
 func (l *Link) NextFrame(dst []byte) []byte {
+	l.woken.Store(false) // before it looks: what comes later wakes it again
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.m.NextFrame(dst)
