@@ -62,6 +62,12 @@ unit: ## unit, property, budget and house tests (RUN=regexp)
 race: ## the same under the race detector, without tests of sheer size (-short)
 	$(GO) test -race -short -run '$(RUN)' $$($(GO) list ./... | grep -v -e '/e2e$$' -e '/internal/lint$$')
 
+# E2E_RACE builds the programs under test with the race detector; what it finds
+# in a node fails the test. Fewer clients, because it is several times slower.
+.PHONY: e2e-race
+e2e-race: ## clusters of real processes, built with the race detector
+	E2E_RACE=1 $(GO) test -count=1 -run '^TestCluster' ./e2e
+
 # The seeds follow from the commit, so that each commit tries others and each
 # run of one the same.
 .PHONY: simulate

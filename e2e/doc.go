@@ -5,4 +5,9 @@
 // faults, HAProxy and nginx in front of one, and as many connections as the
 // descriptor limit allows. It imports nothing of this module; what it knows is
 // what a client knows.
+//
+// TestClusterNetwork puts each node into a network namespace whose only
+// interface is a TUN device that the test holds: it needs /dev/net/tun and user
+// namespaces that are open to everybody, or root. With E2E_RACE set in the
+// environment the programs are built with the race detector (make e2e-race).
 package e2e
