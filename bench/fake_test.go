@@ -72,6 +72,8 @@ func fakeServeCommand() *cobra.Command {
 	c.Flags().StringVar(&tcp, "tcp", "", "")
 	c.Flags().StringVar(&web, "http", "", "")
 	c.Flags().StringVar(&admin, "admin", "", "")
+	c.Flags().String("gossip", "", "") // it is alone
+	c.Flags().String("peer", "", "")
 	c.Flags().BoolVar(&f.oneShot, "one-shot", false, "")
 	c.Flags().BoolVar(&f.wrong, "wrong", false, "")
 	c.Flags().BoolVar(&f.impatient, "impatient", false, "")
