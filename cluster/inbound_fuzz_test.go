@@ -38,9 +38,6 @@ func strangeMessages() (all [][]byte) {
 	var out bodyOut
 	handle := func(kind byte) []byte { return appendHandle(nil, kind, 7) }
 	num := func(kind byte) []byte { return binary.AppendUvarint([]byte{kind}, 1) }
-	inc := func(kind byte) []byte { return le.AppendUint64([]byte{kind}, 2) }
-	known := ID{1}
-	id := func(b []byte) []byte { return append(b, known[:]...) }
 	var set partitionSet
 	return [][]byte{
 		appendSnapshot(append(handle(kindOpen), 0), &s, &out),
@@ -63,7 +60,8 @@ func strangeMessages() (all [][]byte) {
 		num(kindGone),
 		append(appendOrigin(le.AppendUint64(append(num(kindPublish), 1, 0, flagAcked), 0), Origin{2, 1}), "all x"...),
 		append(num(kindPublished), 0, byte(statusHeld), 1),
-		append(id(appendOrigin(append(binary.AppendUvarint(inc(kindNotify), 1), 3), Origin{2, 2})), "one y"...),
+		(&notifying{inc: 3, number: 1 | noteNumber, hops: 3, origin: Origin{2, 2}, id: ID{1}, payload: []byte("one y")}).append(nil, 2),
+		(&notifying{inc: 2, number: 1 | noteNumber, hops: 3, origin: Origin{^uint64(2), 1 | noteNumber}, id: ID{1}, payload: []byte("one z")}).append(nil, 2),
 		append(num(kindNotified), noteHeld),
 		appendCount(appendPartitionSet(appendPartitionSet([]byte{kindDigest}, &set), &set), 0),
 		appendPartitions([]byte{kindDiffer}, []uint16{1}),
