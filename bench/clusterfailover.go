@@ -168,6 +168,9 @@ func (b *clusterBench) struck(ctx context.Context, c *nodes, f fault, crowd *roa
 	if err != nil {
 		return a, err
 	}
+	if len(f.victims) == 0 {
+		return a, sleep(ctx, failoverCalm) // the processes of a node that has several are not told apart
+	}
 	b.report.note("%s: of the %s until the last was served the nodes ran for %s, the clients for %s, of %d processors", f.kind,
 		millis(took), millis(nodesAfter-nodes), millis(clientsAfter-clients), b.report.Machine.CPUs)
 	return a, sleep(ctx, failoverCalm)
