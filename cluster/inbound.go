@@ -11,6 +11,7 @@ const partitions = shard.Partitions
 // goroutine at a time: the one that has Link.rx.
 type inbound struct {
 	l      *Link
+	size   int // of the message that is being handled
 	bodies [batch.Lanes]bodyIn
 	// pages binds the peer's handles to refs of ours, 0 none.
 	pages []*[pageSize]uint64
@@ -40,12 +41,27 @@ func (in *inbound) init(l *Link) {
 // handle handles one message. An error ends the connection.
 func (in *inbound) handle(lane batch.Lane, msg []byte) error {
 	r := &reader{left: msg}
+	in.size = len(msg)
 	kind := r.uint8()
 	if kind == 0 || int(kind) >= len(in.wire) {
 		return errMalformed
 	}
 	return in.wire[kind](r, lane)
 }
+
+// later lets Step run f for the message that is being handled. Until it has, the
+// peer gets no credit for it: its window bounds what it can have Step do.
+func (in *inbound) later(f func()) {
+	l, n := in.l, max(in.size, jobSize)
+	l.hold(batch.Data, n)
+	l.core.later(func() {
+		f()
+		l.release(batch.Data, n)
+	})
+}
+
+// jobSize is about what a job takes.
+const jobSize = 128
 
 // bound returns the session that a handle names, if the peer is its home still.
 // If it is not, it is told so, once.

@@ -16,8 +16,15 @@ import (
 // session goes in one message; the former home keeps a copy until the new one
 // has made its own, or collects it as a leftover.
 
-// fetches are the callers of Fetch.
-type fetches struct{ m map[ID][]*fetch }
+// fetches are the callers of Fetch:
+// more than fetchesMax at once are told ErrUnavailable; each waits for at most
+// CoreOptions.HoldTimeout.
+type fetches struct {
+	m map[ID][]*fetch
+	n int
+}
+
+const fetchesMax = 1 << 16
 
 type fetch struct {
 	done     chan struct{}
@@ -102,7 +109,7 @@ func (in *inbound) moved(r *reader, lane batch.Lane) error {
 	c.mu.Lock()
 	c.arriving[ref] = s.Epoch
 	c.mu.Unlock()
-	c.later(func() {
+	in.later(func() {
 		c.settleIn(l, ref, s.ID, s.Epoch, num, framing, seen)
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -175,7 +182,7 @@ func (in *inbound) kept(r *reader, _ batch.Lane) error {
 		return err
 	}
 	c, l := in.l.core, in.l
-	c.later(func() {
+	in.later(func() {
 		c.takeBack(l, id)
 		c.arrived(id, 0, ErrBusy)
 	})
@@ -215,6 +222,14 @@ func (c *Core) Fetch(ctx context.Context, id ID) (ref uint64, err error) {
 func (c *Core) startFetch(id ID) *fetch {
 	f := &fetch{done: make(chan struct{}), deadline: c.o.Now() + c.o.HoldTimeout}
 	c.mu.Lock()
+	if c.fetches.n == fetchesMax {
+		c.mu.Unlock()
+		c.count.fetchesRefused.Add(1)
+		f.err = ErrUnavailable
+		close(f.done)
+		return f
+	}
+	c.fetches.n++
 	c.fetches.m[id] = append(c.fetches.m[id], f)
 	c.mu.Unlock()
 	c.ask(id)
@@ -248,6 +263,7 @@ func (c *Core) arrived(id ID, ref uint64, err error) {
 			return false
 		}
 		f.ref, f.err = ref, err
+		c.fetches.n--
 		close(f.done)
 		return true
 	})
@@ -296,7 +312,7 @@ func (in *inbound) fetch(r *reader, _ batch.Lane) error {
 	f := c.find(id)
 	switch {
 	case f.ref != 0:
-		c.later(func() {
+		in.later(func() {
 			if !c.handOver(f.ref, from) {
 				c.say(from, kindKept, id)
 			}

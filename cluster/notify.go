@@ -76,7 +76,7 @@ func (c *Core) startNotify(id ID, payload []byte, key string) (*note, error) {
 // sendNote has a notification delivered here or sends it towards the home.
 func (c *Core) sendNote(n *note) {
 	in := notifying{inc: c.o.Self.Incarnation, number: n.number, hops: hopsMax, origin: n.origin, id: n.id, payload: n.payload}
-	c.notify(in)
+	c.notify(in, c.later)
 }
 
 // notifying is a notification as it travels.
@@ -89,11 +89,12 @@ type notifying struct {
 	payload []byte
 }
 
-func (c *Core) notify(in notifying) {
+// notify brings a notification further; later is how Step is told to deliver it.
+func (c *Core) notify(in notifying, later func(func())) {
 	f := c.find(in.id)
 	switch {
 	case f.ref != 0:
-		c.later(func() { c.deliverNote(f.ref, in) })
+		later(func() { c.deliverNote(f.ref, in) })
 	case f.soon:
 		c.noted(in.inc, in.number, noteRetry)
 	case f.to == nil || in.hops == 0:
@@ -295,7 +296,7 @@ func (in *inbound) notify(r *reader, _ batch.Lane) error {
 		return err
 	}
 	n.hops = min(n.hops, hopsMax)
-	in.l.core.notify(n)
+	in.l.core.notify(n, in.later)
 	return nil
 }
 

@@ -20,6 +20,7 @@ type counters struct {
 	filled, refills, repaired, collected      atomic.Uint64
 	refusedCopies, lostReplies, lostMerges    atomic.Uint64
 	lapses, forgotten, stalls                 atomic.Uint64
+	fetchesRefused                            atomic.Uint64
 
 	observe atomic.Pointer[func(time.Duration)]
 }
@@ -52,7 +53,7 @@ type Stats struct {
 	Refills     uint64 `json:"refills"`   // partitions that were to be filled again for want of room
 	Repaired    uint64 `json:"repaired"`  // partitions whose copies differed
 	Collected   uint64 `json:"collected"` // copies that nobody kept
-	NoRoom      uint64 `json:"no_room"`   // copies, replies and events refused because a table or a link was full
+	NoRoom      uint64 `json:"no_room"`   // copies, replies, events and fetches refused because a table or a link was full
 }
 
 // Stats returns a snapshot.
@@ -65,7 +66,7 @@ func (c *Core) Stats() Stats {
 		Published: n.published.Load(), NotHeld: n.notHeld.Load(), Congested: n.congested.Load(),
 		Refused: n.refused.Load(), Replayed: n.replayed.Load(), Malformed: n.badPublications.Load(),
 		Forgotten: n.forgotten.Load(), Stalled: n.stalls.Load(), Filled: n.filled.Load(), Refills: n.refills.Load(), Repaired: n.repaired.Load(), Collected: n.collected.Load(),
-		NoRoom: n.refusedCopies.Load() + n.lostReplies.Load() + n.lostMerges.Load(),
+		NoRoom: n.fetchesRefused.Load() + n.refusedCopies.Load() + n.lostReplies.Load() + n.lostMerges.Load(),
 	}
 }
 

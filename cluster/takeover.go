@@ -377,9 +377,16 @@ func appendOrphans(mode byte, ids []ID) []byte {
 	return b
 }
 
+// orphaned is a session that this peer is to take over.
+type orphaned struct {
+	ref uint64
+	id  ID
+}
+
 func (in *inbound) orphan(r *reader, _ batch.Lane) error {
 	mode := r.uint8()
 	var back []ID
+	var mine []orphaned
 	c := in.l.core
 	for len(r.left) > 0 && !r.bad {
 		id := r.id()
@@ -396,13 +403,20 @@ func (in *inbound) orphan(r *reader, _ batch.Lane) error {
 		case ok && there && mode == orphanKeep && s.isPointer():
 			c.o.Store.Remove(ref) // nobody knows more of it
 		case ok && there && !s.isPointer():
-			c.later(func() { c.take(ref, id) }) // not if its home is alive, or this is it
+			mine = append(mine, orphaned{ref, id})
 		case mode == orphanTake:
 			back = append(back, id)
 		}
 	}
 	if err := r.end(); err != nil {
 		return err
+	}
+	if len(mine) > 0 {
+		in.later(func() {
+			for _, o := range mine {
+				c.take(o.ref, o.id) // not if its home is alive, or this is it
+			}
+		})
 	}
 	if len(back) > 0 && in.l.must(batch.Data, appendOrphans(orphanKeep, back)) != nil {
 		c.count.lostReplies.Add(1) // they stay copies until their client comes
