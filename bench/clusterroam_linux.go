@@ -295,11 +295,17 @@ func (f *herd) audit(number uint64, failed []uint64) audit {
 const (
 	returnSpread = 100 * time.Millisecond
 	returnAgain  = 50 * time.Millisecond
+	// returnsAtOnce come back before what arrived meanwhile is read: their
+	// number is no reason for the first to be served late.
+	returnsAtOnce = 64
 )
 
 // comeBack lets clients try whose time has come, and returns when the next is due.
 func (f *herd) comeBack(now time.Time) (time.Duration, error) {
-	for len(f.away) > 0 {
+	for n := 0; len(f.away) > 0; n++ {
+		if n == returnsAtOnce {
+			return 0, nil // those who were before them are heard first
+		}
 		r := f.away[0]
 		if wait := r.next.Sub(now); wait > 0 {
 			return min(wait, tick), nil
