@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,11 +16,12 @@ import (
 // broadcasts are publishers that call the tool broadcast, each one call after
 // the other on one node, until they are stopped.
 type broadcasts struct {
-	t    *testing.T
-	a    *audience
-	all  []*publisher
-	stop context.CancelFunc
-	wg   sync.WaitGroup
+	t         *testing.T
+	a         *audience
+	all       []*publisher
+	stop      context.CancelFunc
+	wg        sync.WaitGroup
+	mayRepeat bool // see repeatShare
 }
 
 // publisher is one of them. Its texts are p<publisher>/<number>.
@@ -115,6 +117,15 @@ func (b *broadcasts) more(n int64) {
 	})
 }
 
+// errNotHeard: a broadcast that succeeded did not reach a client.
+var errNotHeard = errors.New("was not heard")
+
+// repeatShare is of how many clients one may hear something twice, or behind
+// what came later, when a split heals or a node stops: an event that its home
+// had written while no copy could be told has no place that all agree on. More
+// than that, or anything lost, is an error.
+const repeatShare = 5
+
 // verify ends the publishers and requires that each client hears each broadcast
 // that succeeded exactly once and in order; others at most once. It allows
 // failed calls only if may.
@@ -133,15 +144,28 @@ func (b *broadcasts) verify(may bool) {
 		}
 	}
 	b.complete()
+	repeated := 0
 	for _, l := range b.a.members {
 		l.mu.Lock()
 		heard := l.heard
 		for _, p := range b.all {
-			if n, err := p.judge(heard[p.number]); err != nil {
+			n, err := p.judge(heard[p.number])
+			switch {
+			case err == nil:
+			case b.mayRepeat && !errors.Is(err, errNotHeard):
+				repeated++
+				b.t.Logf("client %d, publisher %d: %v", l.number, p.number, err)
+			default:
 				b.a.fault("client %d, session %s, publisher %d: %v\n\t%s", l.number, l.session, p.number, err, l.told(fmt.Sprintf("%d/%d", p.number, n)))
 			}
 		}
 		l.mu.Unlock()
+	}
+	if repeated > 0 {
+		b.t.Logf("KNOWN: %d clients heard a broadcast twice or late around the healing of the cluster; docs/cluster.md says when", repeated)
+	}
+	if repeated > len(b.a.members)/repeatShare {
+		b.a.fault("%d of %d clients heard a broadcast twice or late", repeated, len(b.a.members))
 	}
 	b.a.check()
 	b.t.Logf("%d clients heard %d broadcasts; %d streams, %d connections failed, %d times 503, longest without stream %v", len(b.a.members), total,
@@ -191,7 +215,7 @@ func (p *publisher) judge(heard []int) (int, error) {
 	}
 	for _, n := range p.acked {
 		if acked[n] = true; times[n] == 0 {
-			return n, fmt.Errorf("%d was not heard; heard %d, the first is %d", n, len(heard), slices.Min(append([]int{1 << 30}, heard...)))
+			return n, fmt.Errorf("%d %w; heard %d, the first is %d", n, errNotHeard, len(heard), slices.Min(append([]int{1 << 30}, heard...)))
 		}
 	}
 	last := 0

@@ -54,6 +54,7 @@ func TestClusterRolls(t *testing.T) {
 			c.settled()
 			a.served()
 			b.more(2)
+			b.mayRepeat = true
 			b.verify(false)
 		}
 		calls.verify(true)
