@@ -323,6 +323,7 @@ func (c *Core) applyView(now time.Duration) {
 			c.fill.due = true
 		}
 	}
+	c.spread.greetings.expect(returned, died, now)
 	for _, l := range returned {
 		c.greet(l)
 	}

@@ -35,12 +35,16 @@ func TestSimulation(t *testing.T) {
 	h := fnv.New64a()
 	h.Write([]byte(*simSeed))
 	first := h.Sum64() >> 20
-	begin, n, failed, doubled := time.Now(), uint64(0), 0, 0
+	begin, n, failed, doubled, repeating := time.Now(), uint64(0), 0, 0, 0
 	for ; n == 0 || time.Since(begin) < *simTime; n++ {
 		seed := first + n + 1
 		w := newWorld(seed, false)
 		err := w.run()
 		doubled += w.doubled
+		if w.repeats > 0 {
+			repeating++
+			t.Logf("KNOWN: seed %d: a client got something twice; -simstrict makes a failure of it", seed)
+		}
 		if err == nil {
 			continue
 		}
@@ -50,8 +54,19 @@ func TestSimulation(t *testing.T) {
 			break
 		}
 	}
+	if repeating > repeatsAllowed+int(n)/repeatShare {
+		t.Errorf("in %d of %d seeds a client got something twice", repeating, n)
+	}
 	t.Logf("%d seeds, %d failed, %.1f a second; %d events came twice because what a home had sent was lost", n, failed, float64(n)/time.Since(begin).Seconds(), doubled)
 }
+
+// In one seed of repeatShare, and a few, a client may get an event twice although
+// no home was lost with it: what was taken on both sides while a split healed.
+// docs/cluster.md says so. Losing one is always a failure.
+const (
+	repeatShare    = 20
+	repeatsAllowed = 2
+)
 
 // A seed gives the same history each time.
 func TestSimulationIsDeterministic(t *testing.T) {

@@ -33,6 +33,7 @@ type world struct {
 	later   []func() // ends faults
 	quiet   bool     // no faults, no new work
 	doubled int      // events that clients had twice because of mayDouble
+	repeats int      // see repeated
 	// mayDouble says that a home may have written an event to a client that
 	// never reached a copy: a machine was lost, or the network between.
 	mayDouble bool
@@ -99,6 +100,17 @@ func (w *world) fail(format string, args ...any) {
 		w.err = fmt.Errorf("at %s: %w", w.now, fmt.Errorf(format, args...))
 		w.note("FAILED %v", w.err)
 	}
+}
+
+// repeated notes that a client got something twice though no home was lost with
+// what it had sent: rare, around the healing of splits. See TestSimulation.
+func (w *world) repeated(format string, args ...any) {
+	if *simStrict {
+		w.fail(format, args...)
+		return
+	}
+	w.repeats++
+	w.note("REPEATED "+format, args...)
 }
 
 // happened mixes something into the hash of the history.

@@ -33,7 +33,8 @@ type spreading struct {
 	seen map[uint64]uint64
 	// base is, for each publisher, the oldest that was not through when it sent
 	// its latest.
-	base map[uint64]uint64
+	base      map[uint64]uint64
+	greetings greetings
 	// refusing is, for each publisher of which one was refused, its number:
 	// later ones are refused too until it comes again.
 	refusing map[uint64]uint64
@@ -196,6 +197,9 @@ func (s *spreading) begin(c *Core, now time.Duration) bool {
 		c.mu.Unlock()
 		s.base[in.inc] = max(s.base[in.inc], in.base)
 		if in.began {
+			if in.from != nil {
+				s.greetings.came(in.from, now)
+			}
 			s.seen[in.inc] = max(s.seen[in.inc], in.number)
 			s.done(c, &in, statusHeld, 0)
 			continue
@@ -234,7 +238,7 @@ func (s *spreading) refuses(c *Core, in *incoming) bool {
 			delete(s.refusing, in.inc)
 		}
 	}
-	if in.view != c.plan.Load().hash || c.taking.unsettled() || s.full() {
+	if in.view != c.plan.Load().hash || c.taking.unsettled() || s.full() || s.greetings.missing(c.o.Now()) {
 		if _, ok := s.refusing[in.inc]; !ok || in.number < s.refusing[in.inc] {
 			s.refusing[in.inc] = in.number
 		}

@@ -1,0 +1,56 @@
+package cluster
+
+import "time"
+
+// greetings are what peers say when they see us again: behind the word about each
+// session that they have taken from us meanwhile. As long as one that has come
+// back has not said so, our sessions may be at home there, and we take no
+// publication for them. Step uses it.
+type greetings struct {
+	heard  map[*Link]time.Duration // when each came last
+	waited map[*Link]time.Duration // since when one is waited for
+}
+
+const (
+	// greetingWait is how long: a peer that had not lost us says nothing.
+	greetingWait = 500 * time.Millisecond
+	// greetingFresh is how much earlier than our view of its return one may come.
+	greetingFresh = 2 * time.Second
+)
+
+// came notes a greeting.
+func (g *greetings) came(l *Link, now time.Duration) {
+	if g.heard == nil {
+		g.heard = map[*Link]time.Duration{}
+	}
+	g.heard[l] = now
+	delete(g.waited, l)
+}
+
+// expect begins to wait for those of peers that have returned, and forgets those
+// that are gone.
+func (g *greetings) expect(returned, died []*Link, now time.Duration) {
+	for _, l := range died {
+		delete(g.heard, l)
+		delete(g.waited, l)
+	}
+	for _, l := range returned {
+		if at, ok := g.heard[l]; ok && now-at < greetingFresh {
+			continue
+		}
+		if g.waited == nil {
+			g.waited = map[*Link]time.Duration{}
+		}
+		g.waited[l] = now
+	}
+}
+
+// missing reports whether one is waited for still.
+func (g *greetings) missing(now time.Duration) bool {
+	for l, since := range g.waited {
+		if now-since >= greetingWait {
+			delete(g.waited, l)
+		}
+	}
+	return len(g.waited) > 0
+}
