@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,8 +63,9 @@ func (w *world) publishing() {
 	if w.quiet {
 		return
 	}
-	live := w.live()
-	w.publish(live[w.rng.IntN(len(live))])
+	if live := w.live(); len(live) > 0 {
+		w.publish(live[w.rng.IntN(len(live))])
+	}
 	w.after(w.between(w.cfg.publishEvery/2, w.cfg.publishEvery*2), w.publishing)
 }
 
@@ -291,8 +293,11 @@ func (w *world) configure() {
 	if *simWorkers > 0 {
 		w.cfg.workers = *simWorkers
 	}
+	names := slices.DeleteFunc(slices.Clone(simFaultNames), func(name string) bool {
+		return slices.Contains(strings.Split(*simWithout, ","), name)
+	})
 	for range 1 + w.rng.IntN(3) {
-		w.cfg.faults = append(w.cfg.faults, simFaultNames[w.rng.IntN(len(simFaultNames))])
+		w.cfg.faults = append(w.cfg.faults, names[w.rng.IntN(len(names))])
 	}
 	if *simFault != "" {
 		w.cfg.faults = strings.Split(*simFault, ",")
