@@ -51,7 +51,7 @@ compile: ## compile every package for Linux and macOS
 ## ---- tests
 
 .PHONY: test
-test: vet unit race simulate-fixed fuzz e2e conformance density ## everything: vet, unit, race, simulation, fuzz, end to end, conformance, density (< 10 min on 2 cores)
+test: vet unit race simulate-fixed fuzz e2e conformance density ## everything: vet, unit, race, simulation, fuzz, end to end, conformance, density (about 18 min on 2 cores)
 	@echo 'all tests passed'
 
 .PHONY: unit

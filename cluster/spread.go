@@ -140,10 +140,7 @@ func (s *spreading) step(c *Core, now time.Duration) (more bool) {
 		s.visited = s.walk.Step(spreadStep)
 		s.flush, s.flushBy = c.marks(), now+flushWait
 		s.flushing.Store(true)
-		if !s.flushed() {
-			return false
-		}
-		return true
+		return s.flushed()
 	}
 	if s.visited {
 		s.finish(c, now)

@@ -25,7 +25,7 @@ func TestCommitWritesInOrder(t *testing.T) {
 	}
 	second := spread("notifications/b")
 	second.Commit()
-	if out := b.host.take(10); strings.Index(out, "/a") < 0 || strings.Index(out, "/a") > strings.Index(out, "/b") {
+	if out := b.host.take(10); !strings.Contains(out, "/a") || strings.Index(out, "/a") > strings.Index(out, "/b") {
 		t.Errorf("after Commit: %q", out)
 	}
 	first.Commit()
