@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"slices"
@@ -116,9 +117,9 @@ func NewCore(o CoreOptions) *Core {
 	if o.Replicas == 0 {
 		o.Replicas = ReplicasDefault
 	}
-	o.AckTimeout = orElse(o.AckTimeout, AckTimeoutDefault)
-	o.HoldTimeout = orElse(o.HoldTimeout, HoldTimeoutDefault)
-	o.DigestEvery = orElse(o.DigestEvery, DigestEveryDefault)
+	o.AckTimeout = cmp.Or(o.AckTimeout, AckTimeoutDefault)
+	o.HoldTimeout = cmp.Or(o.HoldTimeout, HoldTimeoutDefault)
+	o.DigestEvery = cmp.Or(o.DigestEvery, DigestEveryDefault)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -134,13 +135,6 @@ func NewCore(o CoreOptions) *Core {
 	c.pubs.notes, c.fetches.m, c.arriving = map[uint64]*note{}, map[ID][]*fetch{}, map[uint64]uint32{}
 	c.plan.Store(newPlan(c, nil))
 	return c
-}
-
-func orElse(d, otherwise time.Duration) time.Duration {
-	if d == 0 {
-		return otherwise
-	}
-	return d
 }
 
 // SetView tells the core who is in the cluster. Views with an older Version

@@ -63,7 +63,7 @@ func strangeMessages() (all [][]byte) {
 		(&notifying{inc: 3, number: 1 | noteNumber, hops: 3, origin: Origin{2, 2}, id: ID{1}, payload: []byte("one y")}).append(nil, 2),
 		(&notifying{inc: 2, number: 1 | noteNumber, hops: 3, origin: Origin{^uint64(2), 1 | noteNumber}, id: ID{1}, payload: []byte("one z")}).append(nil, 2),
 		append(num(kindNotified), noteHeld),
-		appendCount(appendPartitionSet(appendPartitionSet([]byte{kindDigest}, &set), &set), 0),
+		binary.AppendUvarint(appendPartitionSet(appendPartitionSet([]byte{kindDigest}, &set), &set), 0),
 		appendPartitions([]byte{kindDiffer}, []uint16{1}),
 	}
 }

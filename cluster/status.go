@@ -1,15 +1,12 @@
 package cluster
 
 import (
-	"encoding/binary"
 	"errors"
 	"sync/atomic"
 	"time"
 )
 
 var errMoving = errors.New("cluster: sessions are being moved away already")
-
-func appendCount(b []byte, n uint64) []byte { return binary.AppendUvarint(b, n) }
 
 // counters count what a Core did; all only grow.
 type counters struct {

@@ -149,7 +149,7 @@ func (l *Link) appendDigests(sums *[partitions]uint64) []byte {
 		}
 	}
 	head := appendPartitionSet(appendPartitionSet([]byte{kindDigest}, &held), &live)
-	return append(appendCount(head, n), b...)
+	return append(binary.AppendUvarint(head, n), b...)
 }
 
 // differ: partitions of ours that a peer holds otherwise. Changes on their way

@@ -10,10 +10,10 @@ func (s *Session) SetKind(kind uint8) { s.Flags = s.Flags&^kindFlags | kind&kind
 // AppendMoved appends the end of the session's GET stream, whose client shall
 // come back and find it elsewhere. It takes no lock, so f of HandOver may call
 // it.
-func (sess *Session) AppendMoved(dst []byte) []byte {
-	if sess.Flags&flagTCP != 0 {
+func (s *Session) AppendMoved(dst []byte) []byte {
+	if s.Flags&flagTCP != 0 {
 		return dst
 	}
-	chunked := sess.Flags&flagPlain == 0
+	chunked := s.Flags&flagPlain == 0
 	return appendEnd(appendRetry(dst, chunked, moveRetry), chunked)
 }

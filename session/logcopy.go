@@ -119,10 +119,17 @@ func (e *Events) Numbered(log, seq uint32) bool {
 		return false
 	}
 	s.clean(l)
-	for n := l.first; n != 0; n = s.entries.at(n - 1).next {
-		if s.entries.at(n-1).seq == seq {
+	return s.any(l, func(en *entry) bool { return en.seq == seq })
+}
+
+// any reports whether match finds an event of a log.
+func (s *eventShard) any(l *eventLog, match func(*entry) bool) bool {
+	for n := l.first; n != 0; {
+		en := s.entries.at(n - 1)
+		if match(en) {
 			return true
 		}
+		n = en.next
 	}
 	return false
 }
@@ -137,14 +144,10 @@ func (e *Events) Overtaken(log, seq uint32, o Origin) bool {
 	if l == nil {
 		return false
 	}
-	for n := l.first; n != 0; {
-		en := s.entries.at(n - 1)
-		if at := e.Origin(en.body); en.seq > seq && at.Peer == o.Peer && at.Seq < o.Seq {
-			return true
-		}
-		n = en.next
-	}
-	return false
+	return s.any(l, func(en *entry) bool {
+		at := e.Origin(en.body)
+		return en.seq > seq && at.Peer == o.Peer && at.Seq < o.Seq
+	})
 }
 
 // Lift raises the last number drawn to last; log 0 makes a log. It returns 0 if
@@ -319,14 +322,7 @@ func (s *eventShard) has(l *eventLog, o Origin) bool {
 	if number == 0 || born > s.newest(l) {
 		return false
 	}
-	for n := l.first; n != 0; {
-		e := s.entries.at(n - 1)
-		if e.body == number {
-			return true
-		}
-		n = e.next
-	}
-	return false
+	return s.any(l, func(en *entry) bool { return en.body == number })
 }
 
 // find returns the number of the stored body of o, 0 if there is none, and when

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 
 	"github.com/rookery-server/rookery/cluster"
 	"github.com/rookery-server/rookery/server"
@@ -22,7 +20,7 @@ func (c *config) clusterOptions(ctx context.Context, log *slog.Logger) (*server.
 	if err == nil && c.clusterGiven {
 		err = awaitFree(ctx, c.clusterListeners(), bindPatience, func(note string) { log.Warn(note) })
 	} else if err == nil {
-		err = c.clusterPortsFree()
+		err = awaitFree(ctx, c.clusterListeners(), 0, func(string) {})
 	}
 	if err != nil && !c.clusterGiven {
 		log.Warn("this node serves alone", "because", err, "remedy", "give --gossip and --peer, or empty ones to say that it is to be alone")
@@ -73,19 +71,4 @@ func (c *config) clusterPart(keys *cluster.Keys) (*server.ClusterOptions, error)
 // clusterListeners are the addresses that other nodes speak to.
 func (c *config) clusterListeners() []listener {
 	return []listener{{"gossip", c.gossip, "membership of the cluster"}, {"peer", c.peer, "links to other nodes"}}
-}
-
-// clusterPortsFree reports what keeps the cluster's addresses from being bound.
-func (c *config) clusterPortsFree() error {
-	var errs []error
-	for _, l := range c.clusterListeners() {
-		ln, err := net.Listen("tcp", l.addr)
-		if err == nil {
-			err = ln.Close()
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("--%s: %w", l.name, err))
-		}
-	}
-	return errors.Join(errs...)
 }
