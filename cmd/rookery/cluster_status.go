@@ -72,25 +72,40 @@ type statusRow struct {
 }
 
 func newClusterStatus(a *admins) *cobra.Command {
+	return newView("status", "Nodes, what they hold, and how well they are linked", func(ctx context.Context) (view, error) {
+		_, answers, err := a.all(ctx)
+		if err != nil {
+			return view{}, err
+		}
+		rows := make([]statusRow, len(answers))
+		for i := range answers {
+			rows[i] = rowOf(&answers[i])
+		}
+		return view{rows, func(w io.Writer) error { return printStatus(w, rows) }}, nil
+	})
+}
+
+// view is what a command shows, as JSON and for people.
+type view struct {
+	json  any
+	print func(w io.Writer) error
+}
+
+// newView returns a command that shows what look finds, once or again and again.
+func newView(use, short string, look func(ctx context.Context) (view, error)) *cobra.Command {
 	var f showFlags
-	cmd := &cobra.Command{
-		Use: "status", Short: "Nodes, what they hold, and how well they are linked", Args: cobra.NoArgs,
-	}
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs}
 	f.register(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return show(cmd, f.watch, f.every, func(ctx context.Context, w io.Writer) error {
-			_, answers, err := a.all(ctx)
+			v, err := look(ctx)
 			if err != nil {
 				return err
 			}
-			rows := make([]statusRow, len(answers))
-			for i := range answers {
-				rows[i] = rowOf(&answers[i])
-			}
 			if f.json {
-				return printJSON(w, rows)
+				return printJSON(w, v.json)
 			}
-			return printStatus(w, rows)
+			return v.print(w)
 		})
 	}
 	return cmd
@@ -146,22 +161,13 @@ func yes(b bool) string {
 }
 
 func newClusterMembers(a *admins) *cobra.Command {
-	var f showFlags
-	cmd := &cobra.Command{Use: "members", Short: "Members as one node sees them, with their addresses", Args: cobra.NoArgs}
-	f.register(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return show(cmd, f.watch, f.every, func(ctx context.Context, w io.Writer) error {
-			r, err := a.report(ctx)
-			if err != nil {
-				return err
-			}
-			if f.json {
-				return printJSON(w, r.View)
-			}
-			return printMembers(w, r.View)
-		})
-	}
-	return cmd
+	return newView("members", "Members as one node sees them, with their addresses", func(ctx context.Context) (view, error) {
+		r, err := a.report(ctx)
+		if err != nil {
+			return view{}, err
+		}
+		return view{r.View, func(w io.Writer) error { return printMembers(w, r.View) }}, nil
+	})
 }
 
 func printMembers(w io.Writer, v *cluster.View) error {
@@ -196,39 +202,30 @@ type processRow struct {
 }
 
 func newClusterSessions(a *admins) *cobra.Command {
-	var f showFlags
-	cmd := &cobra.Command{
-		Use: "sessions", Short: "Sessions by process: at home, held for others, on their way", Args: cobra.NoArgs,
-	}
-	f.register(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return show(cmd, f.watch, f.every, func(ctx context.Context, w io.Writer) error {
-			_, answers, err := a.all(ctx)
-			if err != nil {
-				return err
+	return newView("sessions", "Sessions by process: at home, held for others, on their way", func(ctx context.Context) (view, error) {
+		_, answers, err := a.all(ctx)
+		if err != nil {
+			return view{}, err
+		}
+		rows := []processRow{}
+		var silent []error
+		for i := range answers {
+			if answers[i].report == nil {
+				silent = append(silent, fmt.Errorf("%s: %w", answers[i].node.Name, answers[i].err))
+				continue
 			}
-			rows := []processRow{}
-			var silent []error
-			for i := range answers {
-				if answers[i].report == nil {
-					silent = append(silent, fmt.Errorf("%s: %w", answers[i].node.Name, answers[i].err))
-					continue
-				}
-				for j := range answers[i].report.Processes {
-					rows = append(rows, processRowOf(&answers[i].report.Processes[j]))
-				}
+			for j := range answers[i].report.Processes {
+				rows = append(rows, processRowOf(&answers[i].report.Processes[j]))
 			}
-			if f.json {
-				return printJSON(w, rows)
-			}
+		}
+		return view{rows, func(w io.Writer) error {
 			printProcesses(w, rows)
 			if err := errors.Join(silent...); err != nil {
 				fmt.Fprintf(w, "not asked: %v\n", err)
 			}
 			return nil
-		})
-	}
-	return cmd
+		}}, nil
+	})
 }
 
 func processRowOf(p *cluster.Status) processRow {
