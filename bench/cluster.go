@@ -70,7 +70,7 @@ type clusterBench struct {
 
 // RunCluster measures what happens in clusters of four nodes on this machine.
 func RunCluster(ctx context.Context, o ClusterOptions) (*ClusterReport, error) {
-	machine, err := thisMachine()
+	machine, err := ThisMachine()
 	if err != nil {
 		return nil, err
 	}

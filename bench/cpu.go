@@ -82,7 +82,7 @@ func RunCPU(ctx context.Context, o CPUOptions) (*CPUReport, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	machine, err := thisMachine()
+	machine, err := ThisMachine()
 	if err != nil {
 		return nil, err
 	}

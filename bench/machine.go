@@ -24,8 +24,9 @@ func (m Machine) String() string {
 		m.CPUs, m.CPU, float64(m.Memory)/(1<<30), m.Kernel, m.Go, thousands(m.Descriptors))
 }
 
-// thisMachine describes the machine as far as it can be read.
-func thisMachine() (Machine, error) {
+// ThisMachine describes the machine as far as it can be read. It fails only when
+// the limit of descriptors cannot be asked.
+func ThisMachine() (Machine, error) {
 	limit, err := descriptorLimit()
 	if err != nil {
 		return Machine{}, err

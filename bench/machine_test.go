@@ -12,7 +12,7 @@ import (
 
 func TestThisMachine(t *testing.T) {
 	needLinux(t)
-	m, err := thisMachine()
+	m, err := ThisMachine()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ type MemOptions struct {
 // nil when a budget is exceeded: see MemReport.Breaches. All processes that it
 // starts have ended when it returns.
 func RunMem(ctx context.Context, o MemOptions) (*MemReport, error) {
-	machine, err := thisMachine()
+	machine, err := ThisMachine()
 	if err != nil {
 		return nil, err
 	}
