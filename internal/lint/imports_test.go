@@ -36,13 +36,16 @@ var edges = map[string][]string{
 	"mcp/gosdk": {"codec", "mcp", "server"},
 	// An observer from outside with its own parsing: it must not share the
 	// server's mistakes, nor its heap.
-	"bench": {"memprof"},
+	"bench": {"memprof", "bench/wire"},
+	// What observers share to read a server's answers.
+	"bench/wire": nil,
+	"bench/load": {"bench", "bench/wire", "memprof"},
 	// Processes of one node: the supervisor's account of memory is theirs added
 	// up, in the same form. It knows neither loop nor server; both are given to
 	// it, or it to them, by the command.
 	"internal/fleet": {"memprof"},
 	// The commands of a cluster read what nodes report and make keys.
-	"cmd/rookery":   {"internal/fleet", "server", "cluster", "shard", "bench", "memprof", "vm-tuning", "examples/demo"},
+	"cmd/rookery":   {"internal/fleet", "server", "cluster", "shard", "bench", "bench/load", "bench/report", "memprof", "vm-tuning", "examples/demo"},
 	"internal/lint": nil,
 	// A network that fails on demand: for tests only.
 	"internal/faultnet": nil,
@@ -144,7 +147,7 @@ func TestTableOfImportsHasNoCycle(t *testing.T) {
 // can be replaced behind one door, and why we carry it at all. The README's
 // table of dependencies has the same rows (TestReadmeNamesDependencies).
 var doors = map[string][]string{
-	"github.com/HdrHistogram/hdrhistogram-go": {"bench"},
+	"github.com/HdrHistogram/hdrhistogram-go": {"bench", "bench/load"},
 	"github.com/VictoriaMetrics/metrics":      {"server"},
 	"github.com/bytedance/sonic":              {"codec"},
 	"github.com/cloudwego/netpoll":            {"loop"},
@@ -157,7 +160,7 @@ var doors = map[string][]string{
 	"github.com/spf13/cobra":                  {"cmd/rookery", "bench"},
 	"github.com/spf13/pflag":                  {"cmd/rookery", "bench"},
 	"github.com/prometheus/procfs":            {"memprof"},
-	"golang.org/x/sys":                        {"loop", "memprof", "bench", "cmd/rookery", "server", "shard", "session", "internal/fleet", "cluster", "e2e"},
+	"golang.org/x/sys":                        {"loop", "memprof", "bench", "bench/load", "cmd/rookery", "server", "shard", "session", "internal/fleet", "cluster", "e2e"},
 	"golang.org/x/sync":                       {"server", "bench"},
 }
 
