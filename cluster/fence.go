@@ -1,0 +1,172 @@
+package cluster
+
+import (
+	"slices"
+
+	"github.com/rookery-server/rookery/batch"
+)
+
+// This file decides which of two that say that they are home of a session is.
+
+// accept takes what a peer says of a session it is home of and returns the ref
+// of the copy, 0 if there is none: the peer is not home any more, or there is
+// no room. The higher epoch is right, of equal ones that of the greater peer.
+func (c *Core) accept(l *Link, s *Snapshot) (ref uint64) {
+	defer c.locked(s.ID).Unlock()
+	store := c.o.Store
+	ref, ok := store.Find(s.ID)
+	var cur Session
+	if ok {
+		cur, ok = store.Load(ref)
+	}
+	if !ok {
+		c.homeIs(l)
+		ref, err := store.Adopt(s)
+		if err != nil {
+			c.count.refusedCopies.Add(1)
+			return 0
+		}
+		return ref
+	}
+	switch {
+	case cur.home() != l.num && !c.newer(l, s.Epoch, &cur):
+		c.stale(l, &cur)
+		return 0
+	case cur.home() == l.num && s.Epoch < cur.Epoch:
+		return ref // overtaken by what was said later
+	}
+	if cur.Home == 0 {
+		c.count.fenced.Add(1)
+		c.log.Warn("a session had a newer home elsewhere; what this one wrote to its protocol state is lost",
+			"home", l.peer.String(), "epoch", s.Epoch, "ours", cur.Epoch)
+	}
+	if former := c.link(cur.home()); former != nil && former != l && former.alive.Load() && s.Epoch>>movesBits > cur.Epoch>>movesBits {
+		c.stale(former, &s.Session) // a split has ended, and we may be the first to know both sides
+	}
+	c.homeIs(l)
+	extra, ok := store.Replace(ref, s)
+	if !ok {
+		return 0
+	}
+	if len(extra) > 0 {
+		c.merge(l, s.ID, extra)
+	}
+	return ref
+}
+
+// newer reports whether what l's peer says of a session with that epoch counts
+// more than cur.
+func (c *Core) newer(l *Link, epoch uint32, cur *Session) bool {
+	if epoch != cur.Epoch {
+		return epoch > cur.Epoch
+	}
+	return l.peer.Compare(c.homeOf(cur)) > 0
+}
+
+// homeOf returns who is home of a session.
+func (c *Core) homeOf(s *Session) PeerID {
+	if l := c.link(s.home()); l != nil {
+		return l.peer.PeerID
+	}
+	return c.o.Self.PeerID
+}
+
+// stale tells a peer that it is not home of a session any more.
+func (c *Core) stale(l *Link, cur *Session) {
+	b := appendID(nil, kindStale, cur.ID)
+	b = le.AppendUint32(b, cur.Epoch)
+	b = le.AppendUint64(b, c.homeOf(cur).Incarnation)
+	if l.must(batch.Data, b) != nil {
+		c.count.lostReplies.Add(1) // it opens the session again with its next fill
+	}
+}
+
+// stale: a session that we thought to be home of is home elsewhere. Its events
+// go there. A copy of another home becomes one of that home, so that nobody
+// takes it over when the former one is lost.
+func (in *inbound) stale(r *reader, _ batch.Lane) error {
+	id := r.id()
+	var epoch uint32
+	if b := r.take(4); b != nil {
+		epoch = le.Uint32(b)
+	}
+	inc := r.uint64()
+	if err := r.end(); err != nil {
+		return err
+	}
+	c := in.l.core
+	defer c.locked(id).Unlock()
+	home := c.linkOf(inc)
+	ref, ok := c.o.Store.Find(id)
+	if !ok || home == nil {
+		return nil
+	}
+	cur, ok := c.o.Store.Load(ref)
+	if !ok || cur.home() == home.num || !c.newer(home, epoch, &cur) {
+		return nil
+	}
+	if cur.Home == 0 {
+		c.pointTo(ref, &cur, home, epoch)
+	} else {
+		c.relabel(ref, home, epoch)
+	}
+	return nil
+}
+
+// elsewhere: the peer is home of a session, others hold copies of it, and what we
+// have gets out of date.
+func (in *inbound) elsewhere(r *reader, _ batch.Lane) error {
+	id, epoch := r.id(), r.uint32()
+	if err := r.end(); err != nil {
+		return err
+	}
+	c, l := in.l.core, in.l
+	defer c.locked(id).Unlock()
+	ref, ok := c.o.Store.Find(id)
+	if !ok {
+		return nil
+	}
+	cur, ok := c.o.Store.Load(ref)
+	if ok && (cur.home() == l.num && cur.Epoch <= epoch || cur.home() != l.num && c.newer(l, epoch, &cur)) {
+		c.pointTo(ref, &cur, l, epoch)
+	}
+	return nil
+}
+
+// pointTo makes of a session here an entry that only says who is home of it.
+// What that may lack goes there.
+func (c *Core) pointTo(ref uint64, cur *Session, home *Link, epoch uint32) {
+	if cur.Home == 0 {
+		c.count.fenced.Add(1)
+		c.log.Warn("a session had a newer home elsewhere; what this one wrote to its protocol state is lost",
+			"home", home.peer.String(), "epoch", epoch, "ours", cur.Epoch)
+	}
+	c.homeIs(home)
+	bare := Snapshot{Session: Session{ID: cur.ID, Epoch: epoch, Home: home.num | homePointer, State: cur.State}}
+	extra, ok := c.o.Store.Replace(ref, &bare)
+	if ok && (cur.Home == 0 || epoch>>movesBits != cur.Epoch>>movesBits) {
+		c.merge(home, cur.ID, extra)
+	}
+}
+
+// relabel makes a copy one of another home, as it is.
+func (c *Core) relabel(ref uint64, home *Link, epoch uint32) {
+	c.homeIs(home)
+	var copied Snapshot
+	if c.o.Store.Export(ref, func(full *Snapshot) { copied = full.clone() }) {
+		copied.Home, copied.Epoch = home.num|copied.Home&homePointer, epoch
+		c.o.Store.Replace(ref, &copied)
+	}
+}
+
+// clone returns a snapshot that is valid for longer.
+func (s *Snapshot) clone() Snapshot {
+	copied := *s
+	copied.Topics = slices.Clone(s.Topics)
+	copied.Log.Events = slices.Clone(s.Log.Events)
+	for i := range copied.Log.Events {
+		e := &copied.Log.Events[i]
+		e.Msg = slices.Clone(e.Msg)
+	}
+	return copied
+}
