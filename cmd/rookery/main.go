@@ -6,6 +6,7 @@
 //	rookery check-config   print the settings in effect and where each is from
 //	rookery version        print version, commit and Go version
 //	rookery bench-...      measure a node from outside
+//	rookery report         show or compare runs of the suite
 //	rookery completion     shell completion
 //
 // It exits with 0 when all went well, 1 when something failed and 2 when it

@@ -59,7 +59,7 @@ Try:
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(environ), newCheckConfig(environ), newVersion(), newCluster(), bench.MemCommand(), bench.CPUCommand(), bench.ClusterCommand())
+	root.AddCommand(newServe(environ), newCheckConfig(environ), newVersion(), newCluster(), bench.MemCommand(), bench.CPUCommand(), bench.ClusterCommand(), newReport())
 	root.AddCommand(workerCommands(environ)...)
 	return root
 }
