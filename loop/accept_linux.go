@@ -153,34 +153,39 @@ func (l *eloop) acceptEvents() uint32 {
 func (l *eloop) accept(n int) {
 	ln := (*l.g.listeners.Load())[n]
 	for range acceptBatch {
-		if ln.closed || l.acceptOff || l.leaveToOthers() {
+		if ln.closed || l.acceptOff || l.leaveToOthers() || !l.acceptOne(n, ln) {
 			return
-		}
-		if l.g.open.Load() >= l.g.connsMax {
-			l.acceptPause("limit of connections reached")
-			return
-		}
-		fd, _, errno := syscall.RawSyscall6(syscall.SYS_ACCEPT4, uintptr(ln.fd), 0, 0,
-			unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
-		switch errno {
-		case 0:
-			l.deal(accepted{int32(fd), uint8(n)})
-			// The kernel hands out the lowest free number: from fdMax on, only
-			// the reserve for the rest of the process is left.
-			if int(fd) >= l.g.fdMax {
-				l.acceptPause("only reserved descriptors are left")
-			}
-		case syscall.EAGAIN:
-			l.grace = 0
-			return
-		case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM:
-			l.g.refused.Add(1)
-			l.acceptPause(errno.Error())
-		case syscall.EINTR, syscall.ECONNABORTED:
-		default:
-			l.g.refused.Add(1)
 		}
 	}
+}
+
+// acceptOne takes one connection and reports whether there may be more.
+func (l *eloop) acceptOne(n int, ln *listener) bool {
+	if l.g.open.Load() >= l.g.connsMax {
+		l.acceptPause("limit of connections reached")
+		return false
+	}
+	fd, _, errno := syscall.RawSyscall6(syscall.SYS_ACCEPT4, uintptr(ln.fd), 0, 0,
+		unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	switch errno {
+	case 0:
+		l.deal(accepted{int32(fd), uint8(n)})
+		// The kernel hands out the lowest free number: from fdMax on, only
+		// the reserve for the rest of the process is left.
+		if int(fd) >= l.g.fdMax {
+			l.acceptPause("only reserved descriptors are left")
+		}
+	case syscall.EAGAIN:
+		l.grace = 0
+		return false
+	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM:
+		l.g.refused.Add(1)
+		l.acceptPause(errno.Error())
+	case syscall.EINTR, syscall.ECONNABORTED:
+	default:
+		l.g.refused.Add(1)
+	}
+	return true
 }
 
 // acceptPause stops accepting; acceptAgain tries when a connection has closed
@@ -255,7 +260,7 @@ func (l *eloop) takeIn() {
 // openConn gives an accepted connection a slot.
 func (l *eloop) openConn(c accepted) {
 	i := l.slab.alloc()
-	if i < 0 || l.draining {
+	if i < 0 || l.hurried {
 		l.dismiss(c, i)
 		return
 	}
@@ -273,6 +278,9 @@ func (l *eloop) openConn(c accepted) {
 	l.wheel.arm(i, s, l.tick.Load()+l.g.ticks(l.g.o.HandshakeTimeout))
 	defer l.contain(i, s)
 	l.g.protocol(s).Open(l.conn(i, s))
+	if l.draining {
+		l.drainOne(i, s)
+	}
 }
 
 // dismiss closes a connection that got no slot, or could not be watched.

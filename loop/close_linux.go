@@ -51,17 +51,25 @@ func (l *eloop) strip(i int, s *slot, gen uint32) (alone bool) {
 	return s.state.Load()&stateUsers == 1
 }
 
-// drain stops accepting and asks every connection to go, those at work when
-// they are done.
+// drain stops accepting and asks every connection to go: those at work when
+// they are done, and those with a request on its way when that is answered.
 func (l *eloop) drain() {
 	if l.draining {
 		return
 	}
 	l.draining = true
 	l.takeIn()
+	l.acceptRest()
 	l.closeListeners()
 	l.each(func(i int, s *slot) { l.drainGuarded(i, s) })
 	l.g.checkEmpty()
+}
+
+// hurry ends the patience with requests that were on their way.
+func (l *eloop) hurry() {
+	l.drain()
+	l.hurried = true
+	l.each(func(i int, s *slot) { l.drainGuarded(i, s) })
 }
 
 func (l *eloop) drainGuarded(i int, s *slot) {
@@ -69,25 +77,57 @@ func (l *eloop) drainGuarded(i int, s *slot) {
 	l.drainOne(i, s)
 }
 
+// drainOne lets one connection go as soon as it may. A peer that has just
+// connected, or has sent a part of a request, has not been told that we stop: it
+// gets DrainMoment to say what it wants, and an answer. What an idle one has sent
+// just now is read; feed and afterWork come back here.
 func (l *eloop) drainOne(i int, s *slot) {
+	first := s.mode&modeDrain == 0
 	s.mode |= modeDrain
 	v := s.state.Load()
+	if first && s.mode&(modeHeld|modeLinger|modeEOF) == 0 && s.pauses == 0 && v&(stateWorking|stateEnding) == 0 {
+		l.read(i, s)
+		if s.mode&modeOpen == 0 {
+			return
+		}
+		v = s.state.Load()
+	}
 	switch {
+	case s.mode&modeLinger != 0:
 	case v&stateWorking != 0:
 		l.noteAfterWork(i, s)
 	case v&stateEnding != 0:
 		l.tryEnd(i, s)
+	case s.mode&(modeFresh|modeTail) != 0 && s.mode&(modeHeld|modeEOF) == 0 && !l.hurried:
 	default:
 		l.g.protocol(s).Drain(l.conn(i, s))
 		l.endLocal(i, s, ReasonShutdown)
 	}
 }
 
+// acceptRest takes the connections that wait at listeners which are about to be
+// closed: the kernel has told their peers that they were accepted, and would
+// reset them. It runs on loop 0.
+func (l *eloop) acceptRest() {
+	if l.id != 0 {
+		return
+	}
+	for n, ln := range *l.g.listeners.Load() {
+		for i := 0; i < acceptRestMax && !ln.closed && !l.acceptOff && l.acceptOne(n, ln); i++ {
+		}
+	}
+}
+
+// acceptRestMax is more than a backlog is long, in ordinary settings: peers that
+// go on connecting do not keep a listener open.
+const acceptRestMax = 1 << 14
+
 // closeListeners runs on loop 0.
 func (l *eloop) closeListeners() {
 	if l.id != 0 {
 		return
 	}
+	defer l.g.listening.Store(false)
 	l.g.o.Pacer.Accepting(false)
 	for _, ln := range *l.g.listeners.Load() {
 		if !ln.closed {
@@ -101,7 +141,7 @@ func (l *eloop) closeListeners() {
 // stay readable, so that late writers get their error.
 func (l *eloop) halt(started bool) {
 	l.mu.Lock()
-	l.draining = true
+	l.draining, l.hurried = true, true
 	l.takeIn()
 	l.closeListeners()
 	l.running.Store(true) // what is asked from here on is not listened to

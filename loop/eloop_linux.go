@@ -43,6 +43,7 @@ type eloop struct {
 	paced     bool // loop 0: connections that wait are left to other processes
 	grace     int  // loop 0: connections to take before the pacer is asked again
 	draining  bool
+	hurried   bool // DrainMoment is over
 
 	table   attachTable
 	lots    [parkingLots]parking
@@ -81,6 +82,7 @@ const (
 	ctlRing   = 1 << iota // the ring has room again
 	ctlIntake             // connections were dealt to this loop
 	ctlDrain
+	ctlHurry // DrainMoment is over
 	ctlKill
 	ctlListen // a listener was added
 	ctlAccept // a connection has closed while accepting is paused

@@ -62,7 +62,8 @@ func (g *Group) Start() error { return g.impl.start() }
 
 // Shutdown stops accepting, lets what is in flight finish, says goodbye to the
 // rest through Protocol.Drain, and returns when all connections are closed and
-// all goroutines have ended. When ctx ends first the remaining connections are
+// all goroutines have ended. Connections that the kernel has accepted already
+// are served, and those without a whole request so far have Options.DrainMoment for one. When ctx ends first the remaining connections are
 // closed at once and ctx's error is returned.
 func (g *Group) Shutdown(ctx context.Context) error { return g.impl.shutdown(ctx) }
 

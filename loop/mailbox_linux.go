@@ -84,6 +84,9 @@ func (l *eloop) obey(ctl uint32) {
 	if ctl&ctlDrain != 0 {
 		l.drain()
 	}
+	if ctl&ctlHurry != 0 {
+		l.hurry()
+	}
 	if ctl&ctlKill != 0 {
 		l.each(func(i int, s *slot) { l.teardown(i, s, ReasonShutdown) })
 	}

@@ -31,6 +31,8 @@ type native struct {
 	open     atomic.Int64
 	refused  atomic.Int64
 	draining atomic.Bool
+	// listening says that listeners are open, and so that connections may come.
+	listening atomic.Bool
 	// acceptOff says that loop 0 wants to hear of closed connections.
 	acceptOff atomic.Bool
 	empty     chan struct{} // closed when draining and open is 0
@@ -105,6 +107,7 @@ func (g *native) start() error {
 		return ErrStopped
 	}
 	g.started, g.startAt = true, time.Now()
+	g.listening.Store(true)
 	if err := growPollers(g.o.Loops); err != nil {
 		return err
 	}
@@ -192,16 +195,30 @@ func (g *native) shutdown(ctx context.Context) error {
 		l.ask(ctlDrain)
 	}
 	g.checkEmpty()
-	var err error
-	select {
-	case <-g.empty:
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	}
+	err := g.wait(ctx)
 	if e := g.stop(ctx); err == nil {
 		err = e
 	}
 	return err
+}
+
+// wait returns when the last connection has closed, or with the cause of ctx.
+// Those that might have a request on its way wait for it for DrainMoment.
+func (g *native) wait(ctx context.Context) error {
+	moment := time.NewTimer(g.o.DrainMoment)
+	defer moment.Stop()
+	for {
+		select {
+		case <-g.empty:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-moment.C:
+			for _, l := range g.loops {
+				l.ask(ctlHurry)
+			}
+		}
+	}
 }
 
 // kill is Group.Close.
@@ -247,7 +264,7 @@ func (g *native) stop(ctx context.Context) error {
 
 // checkEmpty ends shutdown's wait when the last connection has closed.
 func (g *native) checkEmpty() {
-	if g.draining.Load() && g.open.Load() == 0 {
+	if g.draining.Load() && !g.listening.Load() && g.open.Load() == 0 {
 		g.emptied.Do(func() { close(g.empty) })
 	}
 }

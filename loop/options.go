@@ -85,6 +85,10 @@ type Options struct {
 	WriteStall time.Duration
 	// KeepAlive is the period of Protocol.Tick on held connections. Default: 25 s.
 	KeepAlive time.Duration
+	// DrainMoment is how long Shutdown waits for the request of a connection
+	// that is new or in the middle of one: its peer has not been told yet that
+	// the group stops. Default: 250 ms.
+	DrainMoment time.Duration
 }
 
 func (o *Options) fill() error {
@@ -119,6 +123,7 @@ func (o *Options) fill() error {
 	dur(&o.RequestTimeout, time.Minute)
 	dur(&o.WriteStall, 30*time.Second)
 	dur(&o.KeepAlive, 25*time.Second)
+	dur(&o.DrainMoment, 250*time.Millisecond)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}

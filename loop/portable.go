@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -42,6 +43,8 @@ type portable struct {
 	listeners []portListener
 	started   time.Time // zero before start
 	stopped   bool
+	killed    bool      // connections that come still are closed
+	hurryAt   time.Time // set before quit is closed: end of DrainMoment
 
 	parkMu sync.Mutex
 	parked []*portConn // guarded by parkMu; connections the ring refused
@@ -159,10 +162,11 @@ func (b *portable) stop() {
 		return
 	}
 	b.stopped = true
+	b.hurryAt = time.Now().Add(b.o.DrainMoment)
 	close(b.quit)
 	b.o.Pacer.Accepting(false)
 	for _, l := range b.listeners {
-		_ = l.Close()
+		l.retire(!b.started.IsZero())
 	}
 	go func() {
 		b.conns.Wait()
@@ -173,6 +177,9 @@ func (b *portable) stop() {
 }
 
 func (b *portable) closeAll() {
+	b.mu.Lock()
+	b.killed = true
+	b.mu.Unlock()
 	for _, c := range b.all() {
 		c.close(ReasonShutdown)
 	}
@@ -195,8 +202,9 @@ func (b *portable) all() []*portConn {
 // ConnsMax may be passed by as many as wait in Accept, less one.
 func (b *portable) accept(l portListener) {
 	defer b.conns.Done()
+	defer l.Close()
 	off := false // accepting is paused
-	for !b.stopping() {
+	for !b.stopping() || !off {
 		if b.open.Load() >= b.connsMax {
 			off = b.acceptPause(l, off, errConnsMax)
 			continue
@@ -211,7 +219,7 @@ func (b *portable) accept(l portListener) {
 			off = false
 			b.n.accepted.Add(1)
 			b.admit(nc, l.p)
-		case errors.Is(err, net.ErrClosed):
+		case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded): // see retire
 			return
 		case outOfDescriptors(err):
 			b.refused.Add(1)
@@ -250,7 +258,7 @@ func (b *portable) admit(nc net.Conn, p Protocol) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	index, ok := b.slotLocked()
-	if b.stopped || !ok {
+	if b.killed || !ok {
 		_ = nc.Close()
 		b.refused.Add(1)
 		return

@@ -22,6 +22,9 @@ func (c *portConn) dueLocked(now time.Time) time.Time {
 			due = t
 		}
 	}
+	if c.b.stopping() && now.Before(c.b.hurryAt) && c.b.hurryAt.Before(due) {
+		due = c.b.hurryAt // settle ends it
+	}
 	if c.mu.paused&(1<<PauseBudget) != 0 {
 		if look := now.Add(o.TickEvery); look.Before(due) {
 			due = look

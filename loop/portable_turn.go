@@ -41,7 +41,7 @@ func (c *portConn) begin() bool {
 	t := &c.turn
 	*t = Turn{
 		Conn: c.conn(), In: c.buf[c.off:], EOF: c.eof,
-		Busy: c.mu.scheduled, Overloaded: c.b.bufs.over(),
+		Busy: c.mu.scheduled, Overloaded: c.b.bufs.over(), Draining: c.b.stopping(),
 		Scan: &c.scan, Out: t.Out[:0], Record: t.Record[:0],
 	}
 	return true
@@ -165,6 +165,7 @@ func (c *portConn) settle() bool {
 		c.end(ReasonTruncated)
 	case c.eof:
 		c.end(ReasonPeerClosed)
+	case stopping && !held && (c.greets || c.unread() > 0) && time.Now().Before(c.b.hurryAt):
 	case stopping:
 		c.guard("Drain", func() { c.p.Drain(c.conn()) })
 		c.end(ReasonShutdown)

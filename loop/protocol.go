@@ -76,6 +76,9 @@ type Turn struct {
 	// Overloaded says that the byte budget of the process is used up: answer
 	// what would become Work with the protocol's "overloaded" instead.
 	Overloaded bool
+	// Draining says that the group is stopping: the connection ends behind what
+	// it is answered now, and the answer should say so.
+	Draining bool
 	// Scan is parser state of one unfinished message. It is zero at the start
 	// of a message and kept as long as the verdict is More.
 	Scan *[2]uint64

@@ -190,8 +190,12 @@ func (l *eloop) feed(i int, s *slot, data []byte) {
 		return
 	}
 	l.keep(i, s, rest, len(rest) != len(data))
-	if s.mode&modeOpen != 0 && s.mode&modeEOF != 0 {
+	switch {
+	case s.mode&modeOpen == 0:
+	case s.mode&modeEOF != 0:
 		l.atEOF(i, s)
+	case s.mode&modeDrain != 0:
+		l.drainOne(i, s)
 	}
 }
 
@@ -212,6 +216,7 @@ func (l *eloop) steps(i int, s *slot, data []byte) []byte {
 		t.In, t.N, t.Record, t.Reason = data, 0, t.Record[:0], ReasonNone
 		t.Busy = queued || s.state.Load()&stateScheduled != 0
 		t.Overloaded = l.g.mem.over()
+		t.Draining = l.draining
 		v := l.checked(p.Step(t), len(data))
 		data = data[t.N:]
 		queued = queued || v == Work

@@ -138,6 +138,9 @@ func (p *web) step(t *loop.Turn) loop.Verdict {
 	}
 	t.N = n
 	p.s.metrics.requests.Inc()
+	if t.Draining {
+		e.req.Flags &^= codec.FlagKeepAlive // as if the client had asked for it
+	}
 	msg := t.In[:n:n]
 	if string(e.req.Path.Of(msg)) != endpoint {
 		return p.reply(t, p.elsewhere(nil, msg, &e.req), closes(&e.req))
