@@ -20,6 +20,7 @@ type node struct {
 	name    string
 	argv    []string
 	admin   *admin
+	tcp     netip.AddrPort
 	http    netip.AddrPort
 	process *process      // nil: not running
 	ended   chan struct{} // closed when the process has
@@ -103,7 +104,7 @@ func (c *nodes) configure(s clusterSetup) error {
 				join = append(join, other[portGossip].String())
 			}
 		}
-		n := &node{name: fmt.Sprintf("n%d", i+1), http: a[portHTTP], admin: newAdmin(a[portAdmin])}
+		n := &node{name: fmt.Sprintf("n%d", i+1), tcp: a[portTCP], http: a[portHTTP], admin: newAdmin(a[portAdmin])}
 		n.admin.http.Transport = nil // connections are kept: it is asked often
 		n.argv = append([]string{
 			s.server, "serve", "--lifeline", "--node", n.name, "--tcp", a[portTCP].String(), "--http", a[portHTTP].String(),
