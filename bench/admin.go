@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/rookery-server/rookery/bench/wire"
 	"github.com/rookery-server/rookery/memprof"
 )
 
@@ -76,7 +77,7 @@ func (a *admin) get(ctx context.Context, path string) ([]byte, error) {
 		return nil, fmt.Errorf("bench: GET %s: %w", url, err)
 	}
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("bench: GET %s: %s: %s", url, res.Status, clip(body))
+		return nil, fmt.Errorf("bench: GET %s: %s: %s", url, res.Status, wire.Clip(body))
 	}
 	return body, nil
 }

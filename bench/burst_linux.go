@@ -83,7 +83,7 @@ func (b *burst) call(c *caller, release func(*caller)) {
 	}
 	sent := time.Now()
 	c.call(b.fleet.target.post(b.message(k.number, meta), headers), func(c *caller) error {
-		message, err := c.response.message()
+		message, err := c.response.Message()
 		if err != nil {
 			return err
 		}

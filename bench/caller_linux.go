@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/rookery-server/rookery/bench/wire"
 )
 
 // caller is an HTTP/1.1 connection that carries one exchange after another.
 type caller struct {
 	conn     *conn
-	response response
+	response wire.Response
 	request  []byte              // waits for the connection
 	done     func(*caller) error // of the exchange under way; nil: none
 }
@@ -26,7 +28,7 @@ func newCaller(c *client) (*caller, error) {
 // exchange is under way. It keeps request only until the connection is there.
 func (k *caller) call(request []byte, done func(*caller) error) {
 	k.done = done
-	k.response.reset()
+	k.response.Reset()
 	if k.conn.up {
 		k.conn.send(request)
 	} else {
@@ -44,16 +46,16 @@ func (k *caller) connected(c *conn) error {
 
 func (k *caller) received(_ *conn, in []byte) (int, error) {
 	if k.done == nil {
-		return 0, fmt.Errorf("%q from the server, unasked", clip(in))
+		return 0, fmt.Errorf("%q from the server, unasked", wire.Clip(in))
 	}
-	n, err := k.response.feed(in)
-	if err != nil || !k.response.done {
+	n, err := k.response.Feed(in)
+	if err != nil || !k.response.Done {
 		return n, err
 	}
 	done := k.done
 	k.done = nil
 	if n < len(in) {
-		return n, fmt.Errorf("%q behind a response", clip(in[n:]))
+		return n, fmt.Errorf("%q behind a response", wire.Clip(in[n:]))
 	}
 	return n, done(k)
 }
@@ -67,8 +69,8 @@ func (k *caller) closed(_ *conn, why error) error {
 
 // accepted is the outcome of a notification's POST.
 func (k *caller) accepted() error {
-	if k.response.status != http.StatusAccepted {
-		return fmt.Errorf("HTTP status %d for a notification, want 202: %s", k.response.status, clip(k.response.body))
+	if k.response.Status != http.StatusAccepted {
+		return fmt.Errorf("HTTP status %d for a notification, want 202: %s", k.response.Status, wire.Clip(k.response.Body))
 	}
 	return nil
 }
@@ -80,7 +82,7 @@ var errNoSession = errors.New("the answer to initialize has no Mcp-Session-Id: t
 func (k *caller) initialize(t *Target, caps string, then func(k *caller, session string) error) {
 	const id = 1
 	k.call(t.post(initializeCall(id, caps), ""), func(k *caller) error {
-		message, err := k.response.message()
+		message, err := k.response.Message()
 		if err != nil {
 			return fmt.Errorf("initialize: %w", err)
 		}
@@ -91,7 +93,7 @@ func (k *caller) initialize(t *Target, caps string, then func(k *caller, session
 		if revision != revisionSessions {
 			return fmt.Errorf("initialize: the server speaks revision %s, asked was %s", revision, revisionSessions)
 		}
-		session := k.response.session
+		session := k.response.Session
 		if session == "" {
 			return errNoSession
 		}
@@ -148,7 +150,7 @@ func (p *pool) take() (*caller, error) {
 
 // release returns k to the pool, or ends it when the server will.
 func (p *pool) release(k *caller) {
-	if k.response.close {
+	if k.response.Close {
 		p.client.drop(k.conn)
 		p.open--
 		return

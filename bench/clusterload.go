@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/rookery-server/rookery/bench/wire"
 )
 
 // announcePrefix stands in front of the number in a broadcast text.
@@ -49,16 +51,16 @@ func (a *announcer) call(ctx context.Context, tool, argument, value string) (not
 		return 0, err
 	}
 	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(res.Body, bodyMax))
+	text, err := io.ReadAll(io.LimitReader(res.Body, wire.BodyMax))
 	if err != nil {
 		return 0, err
 	}
-	r := response{status: res.StatusCode, body: text, events: res.Header.Get("Content-Type") == "text/event-stream"}
-	message, err := r.message()
+	r := wire.Response{Status: res.StatusCode, Body: text, Events: res.Header.Get("Content-Type") == "text/event-stream"}
+	message, err := r.Message()
 	if err != nil {
 		return 0, err
 	}
-	reply, err := parseReply(message, firstHTTPID)
+	reply, err := wire.ParseReply(message, firstHTTPID)
 	if err != nil {
 		return 0, err
 	}
@@ -69,7 +71,7 @@ func (a *announcer) call(ctx context.Context, tool, argument, value string) (not
 		} `json:"structuredContent"`
 	}
 	if err := json.Unmarshal(reply.Result, &result); err != nil || result.IsError {
-		return 0, fmt.Errorf("%s failed: %q", tool, clip(message))
+		return 0, fmt.Errorf("%s failed: %q", tool, wire.Clip(message))
 	}
 	return result.Said.Notified, nil
 }

@@ -22,14 +22,14 @@ func TestRoamerHears(t *testing.T) {
 	r := &roamer{herd: f, up: true}
 	f.list = append(f.list, r)
 	for _, n := range []uint64{1, 2, 5, 4, 5, 7} {
-		r.response.body = append(r.response.body, said(n)...)
+		r.response.Body = append(r.response.Body, said(n)...)
 	}
-	r.response.body = append(r.response.body, "data: cut"...)
+	r.response.Body = append(r.response.Body, "data: cut"...)
 	if err := r.take(); err != nil {
 		t.Fatal(err)
 	}
-	if r.event != "e7" || string(r.response.body) != "data: cut" {
-		t.Errorf("last event %q, left %q", r.event, r.response.body)
+	if r.event != "e7" || string(r.response.Body) != "data: cut" {
+		t.Errorf("last event %q, left %q", r.event, r.response.Body)
 	}
 	// 3 was excused, 6 and 8 were not heard, 5 came twice, 4 late.
 	want := audit{Sessions: 1, Heard: 6, Lost: 2, Doubled: 1, Early: 1}
@@ -39,7 +39,7 @@ func TestRoamerHears(t *testing.T) {
 	if f.hearing(5).count != 1 || f.hearing(4).count != 1 {
 		t.Errorf("rounds %v", f.rounds)
 	}
-	r.response.body = []byte("data: \"data\":\"" + announcePrefix + "x\"\n\n")
+	r.response.Body = []byte("data: \"data\":\"" + announcePrefix + "x\"\n\n")
 	if err := r.take(); err == nil {
 		t.Error("an event without a number was taken")
 	}

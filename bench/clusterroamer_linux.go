@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/rookery-server/rookery/bench/wire"
 )
 
 // roamer is a client of a cluster: it holds a session's stream at one node and,
@@ -21,7 +23,7 @@ type roamer struct {
 	missed   map[uint64]bool // numbers below last that were not heard
 	event    string          // id of the last event
 	request  []byte
-	response response
+	response wire.Response
 	up       bool
 	gone     bool      // the cluster says that there is no such session
 	next     time.Time // when it tries again
@@ -38,7 +40,7 @@ func (r *roamer) attach(node int) error {
 		headers += "Last-Event-ID: " + r.event + "\r\n"
 	}
 	r.node, r.request = node, r.herd.nodes[node].get(headers)
-	r.response = response{}
+	r.response = wire.Response{}
 	_, err := r.herd.dial(node, r)
 	return err
 }
@@ -59,14 +61,14 @@ func (r *roamer) connected(k *conn) error {
 }
 
 func (r *roamer) received(k *conn, in []byte) (int, error) {
-	n, err := r.response.feed(in)
+	n, err := r.response.Feed(in)
 	if err != nil {
 		return n, err
 	}
-	if !r.response.head {
+	if !r.response.Head {
 		return n, nil
 	}
-	if !r.up && r.response.status != http.StatusOK {
+	if !r.up && r.response.Status != http.StatusOK {
 		return n, r.refused(k)
 	}
 	if err := r.take(); err != nil {
@@ -75,7 +77,7 @@ func (r *roamer) received(k *conn, in []byte) (int, error) {
 	if !r.up && (!r.listens || r.heard > 0) {
 		r.open()
 	}
-	if r.response.done {
+	if r.response.Done {
 		return n, k.client.end(k, errStreamOver)
 	}
 	return n, nil
@@ -100,11 +102,11 @@ func (r *roamer) open() {
 // gone, anything else is tried again when the answer says.
 func (r *roamer) refused(k *conn) error {
 	s := &r.response
-	if !s.done {
+	if !s.Done {
 		return nil
 	}
-	status, after := s.status, s.after
-	body := string(clip(bytes.TrimSpace(s.body)))
+	status, after := s.Status, s.After
+	body := string(wire.Clip(bytes.TrimSpace(s.Body)))
 	r.herd.drop(k)
 	switch {
 	case r.opened != nil:
@@ -138,7 +140,7 @@ func (r *roamer) closed(_ *conn, why error) error {
 
 // take takes the complete events of the response.
 func (r *roamer) take() error {
-	body := r.response.body
+	body := r.response.Body
 	end := bytes.LastIndex(body, eventEnd)
 	if end < 0 {
 		return nil
@@ -154,7 +156,7 @@ func (r *roamer) take() error {
 			}
 		}
 	}
-	r.response.body = append(body[:0], body[end:]...)
+	r.response.Body = append(body[:0], body[end:]...)
 	return nil
 }
 
@@ -177,7 +179,7 @@ func (r *roamer) hear(data []byte) error {
 	digits, _, _ := bytes.Cut(rest, []byte(`"`))
 	n, err := strconv.ParseUint(string(digits), 10, 64)
 	if err != nil {
-		return fmt.Errorf("%q has no number", clip(data))
+		return fmt.Errorf("%q has no number", wire.Clip(data))
 	}
 	r.heard++
 	switch {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/rookery-server/rookery/bench/wire"
 )
 
 // crew is the orchestrator's end of a worker process.
@@ -50,7 +52,7 @@ func (c *crew) do(ctx context.Context, o order, progress func(done int)) (answer
 		}
 		var a answer
 		if err := json.Unmarshal(line, &a); err != nil {
-			return answer{}, fmt.Errorf("bench: the client process said %q: %w", clip(line), err)
+			return answer{}, fmt.Errorf("bench: the client process said %q: %w", wire.Clip(line), err)
 		}
 		if a.Final {
 			if a.Error != "" {

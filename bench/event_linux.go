@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/rookery-server/rookery/bench/wire"
 )
 
 // touchCall marks a resource of the demo app as changed.
@@ -18,7 +20,7 @@ func touchCall(id int, uri string) []byte {
 // verifyTouch wants the answer to touch request id to say how many streams
 // were told.
 func verifyTouch(message []byte, id, notified int) error {
-	r, err := parseReply(message, id)
+	r, err := wire.ParseReply(message, id)
 	if err != nil {
 		return err
 	}
@@ -28,7 +30,7 @@ func verifyTouch(message []byte, id, notified int) error {
 		} `json:"structuredContent"`
 	}
 	if err := json.Unmarshal(r.Result, &result); err != nil || result.Touched == nil {
-		return fmt.Errorf("reply %q does not say who was notified", clip(message))
+		return fmt.Errorf("reply %q does not say who was notified", wire.Clip(message))
 	}
 	if got := result.Touched.Notified; got != notified {
 		return fmt.Errorf("a change reached %d streams, not %d", got, notified)
@@ -41,9 +43,9 @@ func (o *opening) subscribe(k *caller, session, uri string, then func(*caller) e
 	const id = 2
 	call := rpcCall(id, "resources/subscribe", `{"uri":"`+uri+`"}`)
 	k.call(o.fleet.target.post(call, ofSession(session)), func(k *caller) error {
-		message, err := k.response.message()
+		message, err := k.response.Message()
 		if err == nil {
-			_, err = parseReply(message, id)
+			_, err = wire.ParseReply(message, id)
 		}
 		if err != nil {
 			return fmt.Errorf("resources/subscribe: %w", err)
@@ -57,7 +59,7 @@ func (o *opening) subscribe(k *caller, session, uri string, then func(*caller) e
 func (o *opening) prepare(k *caller, uri string, then func(*caller)) {
 	const id = 2
 	k.call(o.fleet.target.post(touchCall(id, uri), touchHeaders), func(k *caller) error {
-		message, err := k.response.message()
+		message, err := k.response.Message()
 		if err == nil {
 			err = verifyTouch(message, id, 0)
 		}
@@ -93,7 +95,7 @@ type retainer struct {
 	opening  *opening
 	request  []byte
 	uri      string
-	response response
+	response wire.Response
 	settled  bool
 	heard    int
 	round    *publishing // nil: nothing is published
@@ -106,16 +108,16 @@ func (r *retainer) connected(k *conn) error {
 }
 
 func (r *retainer) received(k *conn, in []byte) (int, error) {
-	n, err := r.response.feed(in)
-	if err != nil || !r.response.head {
+	n, err := r.response.Feed(in)
+	if err != nil || !r.response.Head {
 		return n, err
 	}
-	if r.settled && r.response.done {
+	if r.settled && r.response.Done {
 		return n, k.client.end(k, errStreamOver)
 	}
 	if !r.settled {
-		if s := &r.response; s.status != http.StatusOK || !s.events || s.done {
-			return n, fmt.Errorf("HTTP status %d and no open event stream: %s", s.status, clip(bytes.TrimSpace(s.body)))
+		if s := &r.response; s.Status != http.StatusOK || !s.Events || s.Done {
+			return n, fmt.Errorf("HTTP status %d and no open event stream: %s", s.Status, wire.Clip(bytes.TrimSpace(s.Body)))
 		}
 		r.settled = true
 		r.opening.settle(k, r)
@@ -129,27 +131,27 @@ var eventEnd = []byte("\n\n")
 
 // count takes the complete events of the response.
 func (r *retainer) count() error {
-	body := r.response.body
+	body := r.response.Body
 	end := bytes.LastIndex(body, eventEnd)
 	if end < 0 {
 		return nil
 	}
 	end += len(eventEnd)
-	for message := range eventData(body[:end]) {
+	for message := range wire.EventData(body[:end]) {
 		var m struct {
 			Method string
 			Params struct{ URI string }
 		}
 		if err := json.Unmarshal(message, &m); err != nil || m.Params.URI != r.uri {
-			return fmt.Errorf("event %q is no change of %s", clip(message), r.uri)
+			return fmt.Errorf("event %q is no change of %s", wire.Clip(message), r.uri)
 		}
 		if r.round == nil {
-			return fmt.Errorf("event %q though nothing was published", clip(message))
+			return fmt.Errorf("event %q though nothing was published", wire.Clip(message))
 		}
 		r.heard++
 		r.round.heard++
 	}
-	r.response.body = append(body[:0], body[end:]...)
+	r.response.Body = append(body[:0], body[end:]...)
 	return nil
 }
 
@@ -220,7 +222,7 @@ func (o *publishing) touch(c *caller, release func(*caller)) {
 	uri := o.uris[o.called]
 	o.called++
 	c.call(o.fleet.target.post(touchCall(id, uri), touchHeaders), func(c *caller) error {
-		message, err := c.response.message()
+		message, err := c.response.Message()
 		if err == nil {
 			err = verifyTouch(message, id, o.notified)
 		}

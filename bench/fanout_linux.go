@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/rookery-server/rookery/bench/wire"
 )
 
 const (
@@ -76,11 +78,11 @@ func (o *fanout) begin(publisher *caller, id int) {
 		k.h = watching{o}
 	}
 	publisher.call(o.fleet.target.post(touchCall(id, fanoutURI), touchHeaders), func(k *caller) error {
-		message, err := k.response.message()
+		message, err := k.response.Message()
 		if err != nil {
 			return fmt.Errorf("touch: %w", err)
 		}
-		_, err = parseReply(message, id)
+		_, err = wire.ParseReply(message, id)
 		return err
 	})
 }
@@ -91,11 +93,11 @@ func (o *fanout) ask(k *caller, record func(time.Duration) error) {
 	o.asked = time.Now()
 	list := rpcCall(id, "tools/list", `{`+statelessMeta+`}`)
 	k.call(o.fleet.target.post(list, pingHeaders), func(k *caller) error {
-		message, err := k.response.message()
+		message, err := k.response.Message()
 		if err != nil {
 			return fmt.Errorf("tools/list: %w", err)
 		}
-		if _, err := parseReply(message, id); err != nil {
+		if _, err := wire.ParseReply(message, id); err != nil {
 			return err
 		}
 		return record(time.Since(o.asked))
@@ -109,8 +111,8 @@ func (watching) connected(*conn) error { return nil }
 
 func (w watching) received(k *conn, in []byte) (int, error) {
 	if !bytes.Contains(in, updatedNote) || !bytes.Contains(in, []byte(fanoutURI)) {
-		if len(in) > headMax {
-			return 0, fmt.Errorf("%q is no change of %s", clip(in), fanoutURI)
+		if len(in) > wire.HeadMax {
+			return 0, fmt.Errorf("%q is no change of %s", wire.Clip(in), fanoutURI)
 		}
 		return 0, nil // the rest of the event is on its way
 	}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/rookery-server/rookery/bench/wire"
 )
 
 // fanoutRounds is how often a change is published; enough ticks of the loops'
@@ -98,7 +100,7 @@ func parseBuckets(text []byte, metric string) (buckets, error) {
 		le, err := strconv.ParseFloat(edge, 64) // knows +Inf
 		n, errCount := strconv.ParseUint(count, 10, 64)
 		if !ok || err != nil || errCount != nil {
-			return nil, fmt.Errorf("bench: /metrics: %q is no bucket", clip(lines.Bytes()))
+			return nil, fmt.Errorf("bench: /metrics: %q is no bucket", wire.Clip(lines.Bytes()))
 		}
 		b[le] += n
 	}

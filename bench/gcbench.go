@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/rookery-server/rookery/bench/wire"
 	"github.com/rookery-server/rookery/memprof"
 )
 
@@ -122,7 +123,7 @@ func parseBusy(text []byte) (b busy, err error) {
 	words := bytes.Fields(line)
 	const idle, iowait, steal = 4, 5, 8
 	if len(words) <= iowait || string(words[0]) != "cpu" {
-		return b, fmt.Errorf("bench: %s starts with %q", statPath, clip(line))
+		return b, fmt.Errorf("bench: %s starts with %q", statPath, wire.Clip(line))
 	}
 	// guest times, from the ninth on, are part of user and nice.
 	for i, w := range words[1:min(len(words), 9)] {

@@ -202,7 +202,7 @@ func (k *lane) heard(message []byte) error {
 }
 
 func (k *lane) answered(c *caller) error {
-	message, err := c.response.message()
+	message, err := c.response.Message()
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/rookery-server/rookery/bench/wire"
 )
 
 // confirmID is the id of a waiting client's call.
@@ -83,42 +85,12 @@ func listenCall(id int) []byte {
 	return rpcCall(id, "subscriptions/listen", `{`+statelessMeta+`,"notifications":{"toolsListChanged":true}}`)
 }
 
-// rpcReply is any JSON-RPC message.
-type rpcReply struct {
-	Version string          `json:"jsonrpc"`
-	ID      json.RawMessage `json:"id"`
-	Method  string          `json:"method"`
-	Params  json.RawMessage `json:"params"`
-	Result  json.RawMessage `json:"result"`
-	Error   *struct {
-		Code    int    `json:"code"`
-		Message string `json:"message"`
-	} `json:"error"`
-}
-
-// parseReply decodes the answer to request id and refuses everything else.
-func parseReply(message []byte, id int) (*rpcReply, error) {
-	var r rpcReply
-	if err := json.Unmarshal(message, &r); err != nil {
-		return nil, fmt.Errorf("reply %q: %w", clip(message), err)
-	}
-	switch {
-	case r.Version != "2.0":
-		return nil, fmt.Errorf("reply %q is no JSON-RPC 2.0", clip(message))
-	case r.Error != nil:
-		return nil, fmt.Errorf("the server answered with error %d: %s", r.Error.Code, r.Error.Message)
-	case string(r.ID) != strconv.Itoa(id):
-		return nil, fmt.Errorf("reply %q answers id %s, asked was %d", clip(message), r.ID, id)
-	}
-	return &r, nil
-}
-
 // A verifier checks the answer to request id, which carried tag.
 type verifier func(message []byte, id int, tag string) error
 
 // verifyEcho wants the params of echoCall as the result.
 func verifyEcho(message []byte, id int, tag string) error {
-	r, err := parseReply(message, id)
+	r, err := wire.ParseReply(message, id)
 	if err != nil {
 		return err
 	}
@@ -127,7 +99,7 @@ func verifyEcho(message []byte, id int, tag string) error {
 
 // verifyRaw wants the very request back: the server echoes bytes.
 func verifyRaw(message []byte, id int, tag string) error {
-	r, err := parseReply(message, id)
+	r, err := wire.ParseReply(message, id)
 	if err != nil {
 		return err
 	}
@@ -137,14 +109,14 @@ func verifyRaw(message []byte, id int, tag string) error {
 func sameEcho(got json.RawMessage, message []byte, tag string) error {
 	var said []string
 	if err := json.Unmarshal(got, &said); err != nil || len(said) != 1 || said[0] != tag {
-		return fmt.Errorf("reply %q does not echo %q", clip(message), tag)
+		return fmt.Errorf("reply %q does not echo %q", wire.Clip(message), tag)
 	}
 	return nil
 }
 
 // verifyTool wants tag as the text content of a tool's result.
 func verifyTool(message []byte, id int, tag string) error {
-	r, err := parseReply(message, id)
+	r, err := wire.ParseReply(message, id)
 	if err != nil {
 		return err
 	}
@@ -153,17 +125,17 @@ func verifyTool(message []byte, id int, tag string) error {
 		Content []struct{ Type, Text string }
 	}
 	if err := json.Unmarshal(r.Result, &result); err != nil {
-		return fmt.Errorf("reply %q: %w", clip(message), err)
+		return fmt.Errorf("reply %q: %w", wire.Clip(message), err)
 	}
 	if result.IsError || len(result.Content) != 1 || result.Content[0].Type != "text" || result.Content[0].Text != tag {
-		return fmt.Errorf("reply %q does not hold the text %q", clip(message), tag)
+		return fmt.Errorf("reply %q does not hold the text %q", wire.Clip(message), tag)
 	}
 	return nil
 }
 
 // verifyInitialize returns the revision that the server chose.
 func verifyInitialize(message []byte, id int) (string, error) {
-	r, err := parseReply(message, id)
+	r, err := wire.ParseReply(message, id)
 	if err != nil {
 		return "", err
 	}
@@ -171,22 +143,22 @@ func verifyInitialize(message []byte, id int) (string, error) {
 		ProtocolVersion string `json:"protocolVersion"`
 	}
 	if err := json.Unmarshal(r.Result, &result); err != nil || result.ProtocolVersion == "" {
-		return "", fmt.Errorf("reply %q names no protocolVersion", clip(message))
+		return "", fmt.Errorf("reply %q names no protocolVersion", wire.Clip(message))
 	}
 	return result.ProtocolVersion, nil
 }
 
 // verifyListen wants the acknowledgement of a listen stream as its first message.
 func verifyListen(message []byte) error {
-	var r rpcReply
+	var r wire.Message
 	if err := json.Unmarshal(message, &r); err != nil {
-		return fmt.Errorf("event %q: %w", clip(message), err)
+		return fmt.Errorf("event %q: %w", wire.Clip(message), err)
 	}
 	if r.Error != nil {
 		return fmt.Errorf("the server answered with error %d: %s", r.Error.Code, r.Error.Message)
 	}
 	if r.Method != "notifications/subscriptions/acknowledged" {
-		return fmt.Errorf("the first event of the stream is %q, not the acknowledgement", clip(message))
+		return fmt.Errorf("the first event of the stream is %q, not the acknowledgement", wire.Clip(message))
 	}
 	return nil
 }
@@ -219,14 +191,4 @@ func (t *template) check(message []byte, id int, tag string, verify verifier) er
 	t.text = append(t.text[:0], message...)
 	t.at = bytes.Index(message, digits)
 	return nil
-}
-
-const clipBytes = 200
-
-// clip returns the start of b, enough to recognise it in an error.
-func clip(b []byte) []byte {
-	if len(b) > clipBytes {
-		return append(bytes.Clone(b[:clipBytes]), "..."...)
-	}
-	return b
 }

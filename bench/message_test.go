@@ -1,12 +1,12 @@
 package bench
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/rookery-server/rookery/bench/wire"
 	"pgregory.net/rapid"
 )
 
@@ -23,7 +23,7 @@ func TestRequestsAreJSON(t *testing.T) {
 		{initializeCall(7, capsElicit), "initialize"},
 		{listenCall(7), "subscriptions/listen"},
 	} {
-		var r rpcReply
+		var r wire.Message
 		if err := json.Unmarshal(test.message, &r); err != nil {
 			t.Errorf("%s: %v", test.message, err)
 		}
@@ -120,12 +120,28 @@ func TestTemplateDecodesOnce(t *testing.T) {
 	}
 }
 
-func TestClip(t *testing.T) {
-	if got := clip([]byte("short")); string(got) != "short" {
-		t.Errorf("%q", got)
-	}
-	long := bytes.Repeat([]byte("x"), 2*clipBytes)
-	if got := clip(long); len(got) != clipBytes+3 || string(long[clipBytes:clipBytes+1]) != "x" {
-		t.Errorf("%d bytes; the original is %q there", len(got), long[clipBytes:clipBytes+1])
+// TestLoadDoesNotAllocate: what checks a reply costs the client no garbage, so
+// that its collector does not disturb what it measures.
+func TestLoadDoesNotAllocate(t *testing.T) {
+	answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 42\r\n\r\n" +
+		`{"jsonrpc":"2.0","id":1000000,"result":[]}`)
+	var r wire.Response
+	var same template
+	verified := func([]byte, int, string) error { return nil }
+	allocs := testing.AllocsPerRun(100, func() {
+		r.Reset()
+		if n, err := r.Feed(answer); n != len(answer) || err != nil || !r.Done {
+			t.Fatal(n, err)
+		}
+		message, err := r.Message()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := same.check(message, firstHTTPID, "", verified); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations a reply", allocs)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+
+	"github.com/rookery-server/rookery/bench/wire"
 )
 
 const (
@@ -113,7 +115,7 @@ func (s *server) ready(ctx context.Context) error {
 		return err
 	}
 	if s.pid, err = strconv.Atoi(string(bytes.TrimSpace(line))); err != nil {
-		return fmt.Errorf("the keeper said %q, not a process id", clip(line))
+		return fmt.Errorf("the keeper said %q, not a process id", wire.Clip(line))
 	}
 	poll := time.NewTicker(readyPoll)
 	defer poll.Stop()

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rookery-server/rookery/bench/wire"
 )
 
 // TestWaitingLife lets clients wait for their users, and answers them all.
@@ -164,21 +166,21 @@ func TestRetainerCounts(t *testing.T) {
 	uri := eventURI(OwnEvents, 7)
 	note := strings.Replace(updatedBare, `"uri":""`, `"uri":"`+uri+`"`, 1)
 	round := &publishing{}
-	r := &retainer{uri: uri, settled: true, round: round, response: response{head: true, events: true, left: bodyMax}}
+	r := &retainer{uri: uri, settled: true, round: round, response: wire.Stream(false)}
 	stream := "id: 1\ndata:\n\n: alive\n\nid: 2\nevent: message\ndata: " + note + "\n\nid: 3\nevent: message\ndata: " + note + "\n\nid: 4\n"
 	for i := range len(stream) {
 		if _, err := r.received(nil, []byte(stream[i:i+1])); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if r.heard != 2 || round.heard != 2 || string(r.response.body) != "id: 4\n" {
-		t.Errorf("heard %d, %d, left %q", r.heard, round.heard, r.response.body)
+	if r.heard != 2 || round.heard != 2 || string(r.response.Body) != "id: 4\n" {
+		t.Errorf("heard %d, %d, left %q", r.heard, round.heard, r.response.Body)
 	}
 	for _, other := range []string{strings.Replace(note, uri, fanoutURI, 1), "no JSON"} {
 		if _, err := r.received(nil, []byte("data: "+other+"\n\n")); err == nil || !strings.Contains(err.Error(), "is no change of") {
 			t.Errorf("%s: error %v", other, err)
 		}
-		r.response.body = nil
+		r.response.Body = nil
 	}
 	r.round = nil
 	if _, err := r.received(nil, []byte("data: "+note+"\n\n")); err == nil || !strings.Contains(err.Error(), "nothing was published") {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rookery-server/rookery/bench/wire"
 	"github.com/rookery-server/rookery/memprof"
 )
 
@@ -278,7 +279,7 @@ func parseGauges(text []byte, names []string) ([]float64, error) {
 		}
 		v, err := strconv.ParseFloat(value, 64)
 		if err != nil {
-			return nil, fmt.Errorf("bench: /metrics: %q is no gauge", clip(lines.Bytes()))
+			return nil, fmt.Errorf("bench: /metrics: %q is no gauge", wire.Clip(lines.Bytes()))
 		}
 		values[i] = v
 		found++

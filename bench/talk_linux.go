@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+
+	"github.com/rookery-server/rookery/bench/wire"
 )
 
 // lineMax bounds a line that a server may make us keep.
@@ -66,7 +68,7 @@ type streamTalk struct {
 	opening  *opening
 	request  []byte
 	first    func(message []byte) error
-	response response
+	response wire.Response
 }
 
 func (s *streamTalk) connected(k *conn) error {
@@ -76,17 +78,17 @@ func (s *streamTalk) connected(k *conn) error {
 }
 
 func (s *streamTalk) received(k *conn, in []byte) (int, error) {
-	n, err := s.response.feed(in)
-	if err != nil || !s.response.head {
+	n, err := s.response.Feed(in)
+	if err != nil || !s.response.Head {
 		return n, err
 	}
 	r := &s.response
-	if r.status != http.StatusOK || !r.events || r.done {
-		return n, fmt.Errorf("HTTP status %d and no open event stream: %s", r.status, clip(bytes.TrimSpace(r.body)))
+	if r.Status != http.StatusOK || !r.Events || r.Done {
+		return n, fmt.Errorf("HTTP status %d and no open event stream: %s", r.Status, wire.Clip(bytes.TrimSpace(r.Body)))
 	}
 	if s.first != nil {
 		heard := false
-		for message := range eventData(r.body) {
+		for message := range wire.EventData(r.Body) {
 			if err := s.first(message); err != nil {
 				return n, err
 			}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/rookery-server/rookery/bench/wire"
 )
 
 var confirmCall = rpcCall(confirmID, "tools/call", `{"name":"confirm","arguments":{"text":"Are you there?"}}`)
@@ -20,7 +21,7 @@ var errTwice = errors.New("a second question to a client that was asked one")
 type waiter struct {
 	opening  *opening
 	request  []byte
-	response response
+	response wire.Response
 	seen     int             // messages of the response
 	question json.RawMessage // id; nil: not asked yet
 	replies  *replies        // nil: not answered yet
@@ -38,15 +39,15 @@ func (w *waiter) connected(k *conn) error {
 }
 
 func (w *waiter) received(k *conn, in []byte) (int, error) {
-	n, err := w.response.feed(in)
+	n, err := w.response.Feed(in)
 	if err != nil {
 		return n, err
 	}
-	if w.response.done {
+	if w.response.Done {
 		return n, w.finished(k)
 	}
 	i := 0
-	for message := range eventData(w.response.body) {
+	for message := range wire.EventData(w.response.Body) {
 		if i++; i <= w.seen {
 			continue
 		}
@@ -60,9 +61,9 @@ func (w *waiter) received(k *conn, in []byte) (int, error) {
 
 // heard takes a message that is not the last of the response.
 func (w *waiter) heard(k *conn, message []byte) error {
-	var r rpcReply
+	var r wire.Message
 	if err := json.Unmarshal(message, &r); err != nil {
-		return fmt.Errorf("event %q: %w", clip(message), err)
+		return fmt.Errorf("event %q: %w", wire.Clip(message), err)
 	}
 	if r.Method != "elicitation/create" {
 		return nil // the result, whose end is on its way
@@ -77,12 +78,12 @@ func (w *waiter) heard(k *conn, message []byte) error {
 
 // finished takes the complete response.
 func (w *waiter) finished(k *conn) error {
-	message, err := w.response.message()
+	message, err := w.response.Message()
 	if err != nil {
 		return err
 	}
 	if w.replies == nil {
-		return fmt.Errorf("confirm ended before an answer: %q", clip(message))
+		return fmt.Errorf("confirm ended before an answer: %q", wire.Clip(message))
 	}
 	k.h = idle{}
 	return w.replies.check(message, w.sent)
@@ -149,7 +150,7 @@ func (r *replies) answer(c *caller, release func(*caller)) {
 
 // check verifies the result of a call.
 func (r *replies) check(message []byte, sent time.Time) error {
-	reply, err := parseReply(message, confirmID)
+	reply, err := wire.ParseReply(message, confirmID)
 	if err != nil {
 		return err
 	}
@@ -160,10 +161,10 @@ func (r *replies) check(message []byte, sent time.Time) error {
 		} `json:"structuredContent"`
 	}
 	if err := json.Unmarshal(reply.Result, &result); err != nil {
-		return fmt.Errorf("reply %q: %w", clip(message), err)
+		return fmt.Errorf("reply %q: %w", wire.Clip(message), err)
 	}
 	if result.Said.Action != "accept" || !result.Said.Sure {
-		return fmt.Errorf("reply %q does not say what the user did", clip(message))
+		return fmt.Errorf("reply %q does not say what the user did", wire.Clip(message))
 	}
 	r.done++
 	return r.histogram.RecordValue(int64(min(time.Since(sent), latencyMax)))

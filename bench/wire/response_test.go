@@ -1,4 +1,4 @@
-package bench
+package wire
 
 import (
 	"bufio"
@@ -14,20 +14,20 @@ import (
 var responses = []struct {
 	name string
 	wire string
-	want response // body, status, flags
-	left string   // behind the response
+	want Response // body, status, flags
+	left string   // behind the Response
 	err  string
 }{
 	{name: "length", wire: "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}next",
-		want: response{status: 200, body: []byte("{}")}, left: "next"},
-	{name: "no body", wire: "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", want: response{status: 202}},
-	{name: "no content", wire: "HTTP/1.1 204 No Content\r\n\r\nx", want: response{status: 204}, left: "x"},
+		want: Response{Status: 200, Body: []byte("{}")}, left: "next"},
+	{name: "no body", wire: "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", want: Response{Status: 202}},
+	{name: "no content", wire: "HTTP/1.1 204 No Content\r\n\r\nx", want: Response{Status: 204}, left: "x"},
 	{name: "chunks", wire: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;ext=1\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\nnext",
-		want: response{status: 200, body: []byte("abc0123456789")}, left: "next"},
+		want: Response{Status: 200, Body: []byte("abc0123456789")}, left: "next"},
 	{name: "session", wire: "HTTP/1.1 200 OK\r\nmcp-session-id:  abc \r\ncontent-length: 1\r\nConnection: close\r\n\r\nx",
-		want: response{status: 200, body: []byte("x"), session: "abc", close: true}},
+		want: Response{Status: 200, Body: []byte("x"), Session: "abc", Close: true}},
 	{name: "events", wire: "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n:a\n\n\r\n0\r\n\r\n",
-		want: response{status: 200, body: []byte(":a\n\n"), events: true}},
+		want: Response{Status: 200, Body: []byte(":a\n\n"), Events: true}},
 	{name: "not HTTP", wire: "hello\r\n\r\n", err: "no HTTP/1.1 status line"},
 	{name: "status", wire: "HTTP/1.1 99 Low\r\n\r\n", err: "no HTTP/1.1 status line"},
 	{name: "bare LF", wire: "HTTP/1.1 200 OK\nX: y\r\n\r\n", err: "a bare CR or LF"},
@@ -40,17 +40,17 @@ var responses = []struct {
 	{name: "endless", wire: "HTTP/1.1 200 OK\r\n\r\n", err: "only a close can tell"},
 	{name: "chunk size", wire: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", err: "no size of a chunk"},
 	{name: "chunk end", wire: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n", err: "behind the data of a chunk"},
-	{name: "long head", wire: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", headMax), err: "head of more than"},
-	{name: "long chunk head", wire: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1", headMax+1), err: "without end"},
-	{name: "long body", wire: "HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n" + strings.Repeat("x", bodyMax+1), err: "more than"},
+	{name: "long head", wire: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", HeadMax), err: "head of more than"},
+	{name: "long chunk head", wire: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1", HeadMax+1), err: "without end"},
+	{name: "long body", wire: "HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n" + strings.Repeat("x", BodyMax+1), err: "more than"},
 }
 
 // feedAll gives wire to a response in pieces of n bytes, as conn.take does.
-func feedAll(wire string, n int) (r response, left string, err error) {
+func feedAll(wire string, n int) (r Response, left string, err error) {
 	var kept []byte
 	for piece := range slices.Chunk([]byte(wire), n) {
 		kept = append(kept, piece...)
-		used, err := r.feed(kept)
+		used, err := r.Feed(kept)
 		if err != nil {
 			return r, "", err
 		}
@@ -69,11 +69,11 @@ func TestResponse(t *testing.T) {
 				}
 				continue
 			}
-			if err != nil || !r.done || left != test.left {
-				t.Errorf("%s, by %d: done %v, left %q, error %v", test.name, n, r.done, left, err)
+			if err != nil || !r.Done || left != test.left {
+				t.Errorf("%s, by %d: done %v, left %q, error %v", test.name, n, r.Done, left, err)
 			}
 			w := test.want
-			if r.status != w.status || !bytes.Equal(r.body, w.body) || r.session != w.session || r.events != w.events || r.close != w.close {
+			if r.Status != w.Status || !bytes.Equal(r.Body, w.Body) || r.Session != w.Session || r.Events != w.Events || r.Close != w.Close {
 				t.Errorf("%s, by %d: got %+v", test.name, n, r)
 			}
 		}
@@ -81,12 +81,12 @@ func TestResponse(t *testing.T) {
 }
 
 func TestResponseIsReused(t *testing.T) {
-	var r response
+	var r Response
 	for i := range 3 {
-		r.reset()
+		r.Reset()
 		wire := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d", i)
-		if n, err := r.feed([]byte(wire)); n != len(wire) || err != nil || string(r.body) != fmt.Sprint(i) {
-			t.Errorf("%d: used %d, body %q, %v", i, n, r.body, err)
+		if n, err := r.Feed([]byte(wire)); n != len(wire) || err != nil || string(r.Body) != fmt.Sprint(i) {
+			t.Errorf("%d: used %d, body %q, %v", i, n, r.Body, err)
 		}
 	}
 }
@@ -94,25 +94,62 @@ func TestResponseIsReused(t *testing.T) {
 // An event stream that nothing delimits is open until the connection closes.
 func TestResponseUntilClose(t *testing.T) {
 	r, _, err := feedAll("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: x\n\n", 5)
-	if err != nil || r.done || !r.head || string(r.body) != "data: x\n\n" {
+	if err != nil || r.Done || !r.Head || string(r.Body) != "data: x\n\n" {
 		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// Who takes the events out of Body may read an undelimited stream for ever.
+func TestStreamHasNoEnd(t *testing.T) {
+	r, event := Stream(false), []byte("data: x\n\n")
+	for range BodyMax {
+		if n, err := r.Feed(event); n != len(event) || err != nil || r.Done {
+			t.Fatalf("used %d, done %v, error %v", n, r.Done, err)
+		}
+		r.Body = r.Body[:0]
+	}
+}
+
+// A stream that rests can be forgotten and taken up again.
+func TestStreamRests(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+	const chunk = "4\r\n:a\n\n\r\n"
+	r, left, err := feedAll(head+chunk, 3)
+	if _, ok := r.Resting(); err != nil || left != "" || ok {
+		t.Fatalf("with a body it rests: %v, left %q, error %v", ok, left, err)
+	}
+	r.Body = r.Body[:0]
+	chunked, ok := r.Resting()
+	if !ok || !chunked {
+		t.Fatalf("rests %v, chunked %v", ok, chunked)
+	}
+	r = Stream(chunked)
+	for n := 1; n < len(chunk); n++ {
+		used, err := r.Feed([]byte(chunk[:n]))
+		if _, ok := r.Resting(); err != nil || ok && used > 0 {
+			t.Errorf("in the middle of a chunk (%d) it rests: %v, error %v", n, ok, err)
+		}
+		r = Stream(chunked)
+	}
+	if n, err := r.Feed([]byte(chunk + "0\r\n\r\n")); err != nil || n != len(chunk)+5 || !r.Done || string(r.Body) != ":a\n\n" {
+		t.Errorf("used %d, done %v, body %q, error %v", n, r.Done, r.Body, err)
 	}
 }
 
 func TestMessage(t *testing.T) {
 	for _, test := range []struct {
-		r    response
+		r    Response
 		want string
 		err  string
 	}{
-		{r: response{status: 200, body: []byte("{}")}, want: "{}"},
-		{r: response{status: 404, body: []byte("no such session\n")}, err: "HTTP status 404: no such session"},
-		{r: response{status: 200, events: true, body: []byte("id: 1\ndata:\n\nevent: message\ndata: {}\n\n")}, want: "{}"},
-		{r: response{status: 200, events: true, body: []byte(":\n\ndata: {}")}, err: "without a message"},
+		{r: Response{Status: 200, Body: []byte("{}")}, want: "{}"},
+		{r: Response{Status: 404, Body: []byte("no such session\n")}, err: "HTTP status 404: no such session"},
+		{r: Response{Status: 200, Events: true, Body: []byte("id: 1\ndata:\n\nevent: message\ndata: {}\n\n")}, want: "{}"},
+		{r: Response{Status: 200, Events: true, Body: []byte(":\n\ndata: {}")}, err: "without a message"},
 	} {
-		got, err := test.r.message()
+		got, err := test.r.Message()
 		if string(got) != test.want || (err == nil) != (test.err == "") || (err != nil && !strings.Contains(err.Error(), test.err)) {
-			t.Errorf("%q gives %q, %v", test.r.body, got, err)
+			t.Errorf("%q gives %q, %v", test.r.Body, got, err)
 		}
 	}
 }
@@ -120,13 +157,13 @@ func TestMessage(t *testing.T) {
 func TestEventData(t *testing.T) {
 	const stream = ":comment\n\nid: 1\ndata:\n\ndata: a\r\ndata:b\r\n\r\nevent: x\n\ndata: {\"c\":1}\n\ndata: unfinished"
 	var got []string
-	for d := range eventData([]byte(stream)) {
+	for d := range EventData([]byte(stream)) {
 		got = append(got, string(d))
 	}
 	if want := []string{"ab", `{"c":1}`}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	for range eventData([]byte(stream)) {
+	for range EventData([]byte(stream)) {
 		break // a reader that stops early is no error
 	}
 }
@@ -149,10 +186,10 @@ func FuzzResponse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if left != partsLeft || !bytes.Equal(whole.body, parts.body) || whole.status != parts.status || whole.done != parts.done {
+		if left != partsLeft || !bytes.Equal(whole.Body, parts.Body) || whole.Status != parts.Status || whole.Done != parts.Done {
 			t.Fatalf("whole: %+v %q; by %d: %+v %q", whole, left, n, parts, partsLeft)
 		}
-		if !whole.done || whole.status < 200 {
+		if !whole.Done || whole.Status < 200 {
 			return
 		}
 		theirs, err := http.ReadResponse(bufio.NewReader(strings.NewReader(wire)), &http.Request{Method: http.MethodGet})
@@ -164,34 +201,8 @@ func FuzzResponse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if theirs.StatusCode != whole.status || !bytes.Equal(body, whole.body) {
-			t.Fatalf("net/http: %d %q; we: %d %q", theirs.StatusCode, body, whole.status, whole.body)
+		if theirs.StatusCode != whole.Status || !bytes.Equal(body, whole.Body) {
+			t.Fatalf("net/http: %d %q; we: %d %q", theirs.StatusCode, body, whole.Status, whole.Body)
 		}
 	})
-}
-
-// TestLoadDoesNotAllocate: what checks a reply costs the client no garbage, so
-// that its collector does not disturb what it measures.
-func TestLoadDoesNotAllocate(t *testing.T) {
-	wire := []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 42\r\n\r\n" +
-		`{"jsonrpc":"2.0","id":1000000,"result":[]}`)
-	var r response
-	var same template
-	verified := func([]byte, int, string) error { return nil }
-	allocs := testing.AllocsPerRun(100, func() {
-		r.reset()
-		if n, err := r.feed(wire); n != len(wire) || err != nil || !r.done {
-			t.Fatal(n, err)
-		}
-		message, err := r.message()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := same.check(message, firstHTTPID, "", verified); err != nil {
-			t.Fatal(err)
-		}
-	})
-	if allocs != 0 {
-		t.Errorf("%v allocations a reply", allocs)
-	}
 }
