@@ -66,33 +66,39 @@ func (a *admins) call(ctx context.Context, method, addr, path string, v any) err
 }
 
 func call(ctx context.Context, method, addr, path string, v any) error {
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, nil)
-	if err != nil {
-		return usageError{err}
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		var u *url.Error
-		if errors.As(err, &u) {
-			err = u.Err
-		}
-		return fmt.Errorf("admin listener %s: %w (is the node running? see --admin)", addr, err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, reportMax))
-	if err != nil {
+	body, err := fetch(ctx, method, addr, path)
+	var silent *url.Error
+	switch {
+	case errors.As(err, &silent):
+		return fmt.Errorf("admin listener %s: %w (is the node running? see --admin)", addr, silent.Err)
+	case err != nil:
 		return fmt.Errorf("admin listener %s: %w", addr, err)
-	}
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("admin listener %s: %s: %s", addr, res.Status, strings.TrimSpace(string(body)))
-	}
-	if v == nil {
+	case v == nil:
 		return nil
 	}
 	if err := json.Unmarshal(body, v); err != nil {
 		return fmt.Errorf("admin listener %s: %w", addr, err)
 	}
 	return nil
+}
+
+// fetch returns what an admin listener answers. When nobody does, the error is
+// a *url.Error.
+func fetch(ctx context.Context, method, addr, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, nil)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, reportMax))
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", res.Status, strings.TrimSpace(string(body)))
+	}
+	return body, err
 }
 
 // report asks the node that --admin names.

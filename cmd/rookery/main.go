@@ -3,6 +3,8 @@
 //
 //	rookery serve          run a node with the demo app
 //	rookery cluster ...    run, show and steer several nodes
+//	rookery top            watch the nodes of a cluster
+//	rookery health         ask a node whether it is well
 //	rookery check-config   print the settings in effect and where each is from
 //	rookery version        print version, commit and Go version
 //	rookery bench-...      measure a node from outside

@@ -60,6 +60,7 @@ Try:
 		SilenceErrors: true,
 	}
 	root.AddCommand(newServe(environ), newCheckConfig(environ), newVersion(), newCluster(), bench.MemCommand(), bench.CPUCommand(), bench.ClusterCommand(), newReport())
+	root.AddCommand(newTop(environ), newHealth(environ))
 	root.AddCommand(workerCommands(environ)...)
 	return root
 }
