@@ -46,6 +46,7 @@ var families = map[string]family{
 	"rookery_questions_open":       {"gauge", "Questions to clients that are not answered yet."},
 
 	"rookery_sessions":                     {"gauge", "MCP sessions."},
+	"rookery_session_lookup_seconds":       {"histogram", "Time it took to find a session by its id, one lookup in 64."},
 	"rookery_sessions_created_total":       {"counter", "MCP sessions created."},
 	"rookery_sessions_ended_total":         {"counter", "MCP sessions ended."},
 	"rookery_sessions_unknown_total":       {"counter", "Requests that named no session of this server."},

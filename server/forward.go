@@ -74,7 +74,7 @@ func (c *clustering) elsewhere(x *mcp.Exchange) (id session.ID, away bool) {
 	if !ok {
 		return id, false // no peer has it
 	}
-	ref, ok := c.s.sessions.Find(id)
+	ref, ok := c.s.metrics.lookups.find(c.s.sessions, id)
 	if !ok {
 		return id, true
 	}

@@ -23,6 +23,7 @@ type instruments struct {
 	methodLoop, methodWorker latency
 	mcpLoop, mcpWorker       latency
 	queueWait                latency
+	lookups                  latency
 }
 
 // latency is a histogram of durations.
@@ -59,6 +60,7 @@ func newInstruments(s *Server) *instruments {
 		mcpLoop:           hist(`rookery_handler_seconds{kind="mcp",on="loop"}`),
 		mcpWorker:         hist(`rookery_handler_seconds{kind="mcp",on="worker"}`),
 		queueWait:         hist(`rookery_queue_wait_seconds`),
+		lookups:           latency{set.NewPrometheusHistogramExt(`rookery_session_lookup_seconds`, lookupBounds)},
 	}
 	set.RegisterMetricsWriter(s.writeStats)
 	return m

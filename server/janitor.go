@@ -80,7 +80,7 @@ func (j *janitor) sweep() {
 		return
 	}
 	n := max(sweepMin, j.s.sessions.Len()/sweepPart)
-	table := sessions{j.s.sessions, j.s.cluster}
+	table := sessions{table: j.s.sessions, cluster: j.s.cluster}
 	ended := j.s.sessions.Sweep(n, j.used, func(ref session.Ref, r session.Record) {
 		table.ended(uint64(ref), &r)
 		j.s.mcp.SessionEnded(uint64(ref), toSession(&r))

@@ -97,7 +97,7 @@ func TestSessionsKeepEveryField(t *testing.T) {
 // TestSessionsAdapter walks one session through its life.
 func TestSessionsAdapter(t *testing.T) {
 	var now time.Time
-	table := sessions{session.NewTable(session.Options{Max: 1, Now: func() time.Time { return now }}), nil}
+	table := sessions{table: session.NewTable(session.Options{Max: 1, Now: func() time.Time { return now }})}
 	id, ref, err := table.Create(mcp.Session{Client: 7, State: mcp.StateInitialized})
 	if err != nil || ref == 0 || ref>>63 != 0 {
 		t.Fatalf("ref %x, %v", ref, err)

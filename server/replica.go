@@ -222,7 +222,7 @@ func (t replicas) Remove(ref uint64) {
 
 // End implements cluster.Store.
 func (t replicas) End(ref uint64) {
-	if last, ok := (sessions{t.table(), t.c}).Delete(ref); ok {
+	if last, ok := (sessions{table: t.table(), cluster: t.c}).Delete(ref); ok {
 		t.mcp().SessionEnded(ref, last)
 	}
 }

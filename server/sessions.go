@@ -1,6 +1,9 @@
 package server
 
 import (
+	"math/rand/v2"
+	"time"
+
 	"github.com/rookery-server/rookery/mcp"
 	"github.com/rookery-server/rookery/session"
 )
@@ -10,6 +13,7 @@ import (
 type sessions struct {
 	table   *session.Table
 	cluster *clustering // nil: alone
+	lookups *latency    // nil: nobody wants to know
 }
 
 var _ mcp.Sessions = sessions{}
@@ -25,8 +29,26 @@ func (t sessions) Create(s mcp.Session) (id [16]byte, ref uint64, err error) {
 
 // Find implements mcp.Sessions.
 func (t sessions) Find(id [16]byte) (ref uint64, ok bool) {
-	r, ok := t.table.Find(id)
+	r, ok := t.lookups.find(t.table, id)
 	return uint64(r), ok
+}
+
+// lookupSample is how many lookups there are for each that is timed: reading
+// the clock twice costs more than most lookups.
+const lookupSample = 64
+
+// lookupBounds are the upper bounds of buckets of lookups, in seconds.
+var lookupBounds = []float64{5e-8, 1e-7, 2e-7, 3e-7, 5e-7, 1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 1e-3, 1e-2}
+
+// find looks a session up and times that now and then.
+func (l *latency) find(table *session.Table, id session.ID) (session.Ref, bool) {
+	if l == nil || rand.Uint32()%lookupSample != 0 {
+		return table.Find(id)
+	}
+	began := time.Now()
+	ref, ok := table.Find(id)
+	l.observe(time.Since(began))
+	return ref, ok
 }
 
 // Load implements mcp.Sessions.

@@ -42,7 +42,7 @@ func (s *Server) mcpOptions(clients *session.Interner) mcp.Options {
 		Name: o.Name, Version: o.Version, Title: o.Title, Instructions: o.Instructions,
 		Description: o.Description, WebsiteURL: o.WebsiteURL, Icons: o.Icons,
 		ListCache: o.ListCache, StateKey: o.StateKey,
-		Logger: o.Logger, Host: host{s}, Sessions: sessions{s.sessions, s.cluster}, Calls: s.rpc, Context: s.base,
+		Logger: o.Logger, Host: host{s}, Sessions: sessions{s.sessions, s.cluster, &s.metrics.lookups}, Calls: s.rpc, Context: s.base,
 		Intern:     func(client string) uint32 { return clients.Intern([]byte(client)) },
 		ClientName: clients.Name,
 		PageSize:   o.PageSize, SubscriptionsMax: o.SubscriptionsMax, AskTimeout: o.AskTimeout,
