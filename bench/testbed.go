@@ -146,3 +146,10 @@ func Serves(state string) bool { return serves(state) }
 // Sum returns how many sessions are at home in the node's processes, and how
 // many they hold as copies.
 func (p *ClusterPage) Sum() (homes, copies int) { return p.homes(), p.copies() }
+
+// Serving returns how many nodes the page says may hold sessions.
+func (p *ClusterPage) Serving() int { return p.serving() }
+
+// Ready reports whether each process of the node has links to that many others
+// and all copies are where they should be.
+func (p *ClusterPage) Ready(peers int) bool { return p.ready(peers) }

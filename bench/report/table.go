@@ -61,3 +61,20 @@ var paint = strings.NewReplacer(
 	"  failed\n", "  \x1b[31mfailed\x1b[0m\n",
 	"  skipped\n", "  \x1b[2mskipped\x1b[0m\n",
 )
+
+// WriteList writes the checks and their limits as a table.
+func (r *Report) WriteList(w io.Writer) error {
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "%s\n\n", r.Title)
+	t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "group\tcheck\tfloor\tbar\taim\tunit\twhat\n")
+	for i := range r.Checks {
+		c := &r.Checks[i]
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Group, c.ID, c.limit(c.Floor), c.limit(c.Bar), c.limit(c.Aim), c.Unit, c.What)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := w.Write(out.Bytes())
+	return err
+}
