@@ -12,6 +12,8 @@ const (
 	fanoutSubscribers = 40_000
 	clusterFanRounds  = 10
 	fanoutBar         = 0.5
+	// fanoutGather is small against what a publication to so many takes.
+	fanoutGather = 2 * time.Millisecond
 )
 
 // fanout publishes to subscribers at all nodes: to streams that listen for one
@@ -73,6 +75,7 @@ func (b *clusterBench) crowds(ctx context.Context, c *nodes, each int, listen bo
 			return list, err
 		}
 		list = append(list, r)
+		r.gather = fanoutGather
 		if listen {
 			err = r.watch(ctx, i, each, nil)
 		} else {

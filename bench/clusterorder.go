@@ -26,6 +26,7 @@ type roamOrder struct {
 	Victims []int            `json:"victims"`
 	Number  uint64           `json:"number"`
 	Failed  []uint64         `json:"failed"`
+	Gather  time.Duration    `json:"gather_ns"` // how long events may add up before clients take them
 	// Since is when the fault happened, by the machine's clock.
 	Since int64 `json:"since_ns"`
 }
@@ -59,8 +60,9 @@ func (a *audit) add(b audit) {
 // roamers is the orchestrator's end of a process that holds clients of a
 // cluster.
 type roamers struct {
-	crew  *crew
-	nodes []netip.AddrPort
+	crew   *crew
+	nodes  []netip.AddrPort
+	gather time.Duration // roamOrder.Gather of each order
 }
 
 func hireRoamers(self []string, c *nodes, timeout time.Duration) (*roamers, error) {
@@ -74,7 +76,7 @@ func hireRoamers(self []string, c *nodes, timeout time.Duration) (*roamers, erro
 func (r *roamers) stop() error { return r.crew.stop() }
 
 func (r *roamers) do(ctx context.Context, o op, count int, what roamOrder, progress func(int)) (roamAnswer, error) {
-	what.Nodes = r.nodes
+	what.Nodes, what.Gather = r.nodes, r.gather
 	a, err := r.crew.do(ctx, order{Op: o, Count: count, Roam: &what}, progress)
 	if a.Roam == nil {
 		return roamAnswer{}, err

@@ -123,6 +123,7 @@ func (f *herd) do(ctx context.Context, o order, progress func(int)) answer {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 	a := answer{Final: true, Roam: &roamAnswer{}}
+	f.gather = o.Roam.Gather
 	var err error
 	switch o.Op {
 	case opEnroll:

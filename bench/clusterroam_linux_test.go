@@ -28,7 +28,7 @@ func TestRoamerHears(t *testing.T) {
 	if err := r.take(); err != nil {
 		t.Fatal(err)
 	}
-	if r.event != "e7" || string(r.response.Body) != "data: cut" {
+	if string(r.event) != "e7" || string(r.response.Body) != "data: cut" {
 		t.Errorf("last event %q, left %q", r.event, r.response.Body)
 	}
 	// 3 was excused, 6 and 8 were not heard, 5 came twice, 4 late.
@@ -42,6 +42,28 @@ func TestRoamerHears(t *testing.T) {
 	r.response.Body = []byte("data: \"data\":\"" + announcePrefix + "x\"\n\n")
 	if err := r.take(); err == nil {
 		t.Error("an event without a number was taken")
+	}
+}
+
+// What a client costs is part of what is measured: an event costs it no memory.
+func TestRoamerAllocatesNothing(t *testing.T) {
+	f := &herd{rounds: map[uint64]*hearing{}}
+	r := &roamer{herd: f, up: true}
+	k := &conn{client: &client{}, h: r}
+	event := said(3)
+	chunk := fmt.Appendf(nil, "%x\r\n%s\r\n", len(event), event)
+	if err := k.take([]byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		if err := k.take(chunk); err != nil {
+			t.Error(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations an event", n)
+	}
+	if r.heard != 101 || r.doubled != 100 {
+		t.Errorf("heard %d, doubled %d", r.heard, r.doubled)
 	}
 }
 
@@ -113,7 +135,7 @@ func TestRoamerComesBack(t *testing.T) {
 	}
 	since := time.Now()
 	do(opEnroll, 1, roamOrder{Streams: true})
-	do(opAwait, 0, roamOrder{Number: 2})
+	do(opAwait, 0, roamOrder{Number: 2, Gather: time.Millisecond})
 	a := do(opSettle, 0, roamOrder{Victims: []int{0}, Since: since.UnixNano()})
 	if len(a.Roam.Served) != 1 || a.Roam.Turned == 0 || a.Roam.Gone != 0 {
 		t.Errorf("settled: %+v", a.Roam)

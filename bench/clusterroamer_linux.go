@@ -21,7 +21,7 @@ type roamer struct {
 	listens  bool            // a stream without a session, which is not resumed
 	last     uint64          // number of the latest event heard
 	missed   map[uint64]bool // numbers below last that were not heard
-	event    string          // id of the last event
+	event    []byte          // id of the last event
 	request  []byte
 	response wire.Response
 	up       bool
@@ -36,8 +36,8 @@ type roamer struct {
 // attach opens the stream at a node.
 func (r *roamer) attach(node int) error {
 	headers := ofSession(r.session)
-	if r.event != "" {
-		headers += "Last-Event-ID: " + r.event + "\r\n"
+	if len(r.event) > 0 {
+		headers += "Last-Event-ID: " + string(r.event) + "\r\n"
 	}
 	r.node, r.request = node, r.herd.nodes[node].get(headers)
 	r.response = wire.Response{}
@@ -149,7 +149,7 @@ func (r *roamer) take() error {
 	for line := range bytes.Lines(body[:end]) {
 		line = bytes.TrimRight(line, "\r\n")
 		if id, ok := bytes.CutPrefix(line, []byte("id:")); ok {
-			r.event = string(bytes.TrimSpace(id))
+			r.event = append(r.event[:0], bytes.TrimSpace(id)...)
 		} else if data, ok := bytes.CutPrefix(line, []byte("data:")); ok && len(bytes.TrimSpace(data)) > 0 {
 			if err := r.hear(data); err != nil {
 				return err
