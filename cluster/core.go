@@ -92,8 +92,9 @@ type Core struct {
 	links   []*Link          // guarded by mu; by number-1
 	jobs    []func()         // guarded by mu; for Step, in order
 	routes  routes           // guarded by mu
-	pubs    publishing       // guarded by mu
-	fetches fetches          // guarded by mu
+	parting parting
+	pubs    publishing // guarded by mu
+	fetches fetches    // guarded by mu
 	// arriving are the epochs of sessions that were handed over to this peer and
 	// have not come home yet, by ref.
 	arriving map[uint64]uint32 // guarded by mu
@@ -104,6 +105,8 @@ type Core struct {
 	fill    filler
 	tidy    tidying
 	away    moveAway
+	meeting meeting
+	tally   tally
 	applied uint64 // View.Version
 }
 
@@ -258,6 +261,8 @@ func (c *Core) Step() (more bool) {
 	c.pubs.expire(c, now)
 	c.fetches.expire(c, now)
 	c.tidy.step(c, now)
+	c.meeting.step(c, now)
+	c.tally.step(c, now)
 	return more
 }
 

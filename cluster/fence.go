@@ -36,9 +36,7 @@ func (c *Core) accept(l *Link, s *Snapshot) (ref uint64) {
 		return ref // overtaken by what was said later
 	}
 	if cur.Home == 0 {
-		c.count.fenced.Add(1)
-		c.log.Warn("a session had a newer home elsewhere; what this one wrote to its protocol state is lost",
-			"home", l.peer.String(), "epoch", s.Epoch, "ours", cur.Epoch)
+		c.fencedBy(l)
 	}
 	if former := c.link(cur.home()); former != nil && former != l && former.alive.Load() && s.Epoch>>movesBits > cur.Epoch>>movesBits {
 		c.stale(former, &s.Session) // a split has ended, and we may be the first to know both sides
@@ -137,9 +135,7 @@ func (in *inbound) elsewhere(r *reader, _ batch.Lane) error {
 // What that may lack goes there.
 func (c *Core) pointTo(ref uint64, cur *Session, home *Link, epoch uint32) {
 	if cur.Home == 0 {
-		c.count.fenced.Add(1)
-		c.log.Warn("a session had a newer home elsewhere; what this one wrote to its protocol state is lost",
-			"home", home.peer.String(), "epoch", epoch, "ours", cur.Epoch)
+		c.fencedBy(home)
 	}
 	c.homeIs(home)
 	bare := Snapshot{Session: Session{ID: cur.ID, Epoch: epoch, Home: home.num | homePointer, State: cur.State}}

@@ -15,7 +15,7 @@ type inbound struct {
 	bodies [batch.Lanes]bodyIn
 	// pages binds the peer's handles to refs of ours, 0 none.
 	pages []*[pageSize]uint64
-	wire  [kindDiffer + 1]func(r *reader, lane batch.Lane) error
+	wire  [kindLeaving + 1]func(r *reader, lane batch.Lane) error
 }
 
 const (
@@ -35,6 +35,7 @@ func (in *inbound) init(l *Link) {
 		kindForward: in.forward, kindAt: in.at, kindNotHere: in.notHere, kindReply: in.reply, kindGone: in.gone,
 		kindPublish: in.publish, kindPublished: in.published, kindNotify: in.notify, kindNotified: in.notified,
 		kindDigest: in.digest, kindDiffer: in.differ,
+		kindLeaving: in.leaving,
 	}
 }
 

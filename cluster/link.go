@@ -24,6 +24,8 @@ type Link struct {
 	woken atomic.Bool // NextFrame was not called since the mesh was told
 	spoke atomic.Bool // it said something of a session since it is dead in the view
 
+	leaving atomic.Bool // it takes no more requests
+
 	rx sync.Mutex // serialises Receive, Connect and Disconnect
 	in inbound    // guarded by rx
 

@@ -162,7 +162,7 @@ func (m *Members) setJoined(alone bool) bool {
 	defer m.mu.Unlock()
 	if joined && !m.stats.Joined {
 		m.stats.Joined = true
-		poke(m.updates)
+		m.publish()
 	}
 	return joined
 }

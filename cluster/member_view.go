@@ -47,7 +47,7 @@ func (m *Members) onGossip(e gossipEvent) {
 
 // publish makes a view of what is known now. REQUIRES: mu is held.
 func (m *Members) publish() {
-	v := &View{Version: 1, Self: m.o.Node}
+	v := &View{Version: 1, Self: m.o.Node, Searching: !m.stats.Joined}
 	if old := m.view.Load(); old != nil {
 		v.Version = old.Version + 1
 	}

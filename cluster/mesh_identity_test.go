@@ -1,7 +1,9 @@
 package cluster
 
 import (
+	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -263,5 +265,28 @@ func TestQuietLog(t *testing.T) {
 	q.last["a"] = time.Now().Add(-2 * quietFor)
 	if !q.may("a") {
 		t.Error("a minute later again")
+	}
+}
+
+// TestTLSErrorMeans: only what TLS itself says is about keys.
+func TestTLSErrorMeans(t *testing.T) {
+	for _, s := range []struct {
+		err  error
+		keys bool
+	}{
+		{&net.OpError{Op: "remote error", Err: tls.AlertError(42)}, true},
+		{&net.OpError{Op: "local error", Err: tls.AlertError(42)}, true},
+		{&tls.CertificateVerificationError{Err: errors.New("not ours")}, true},
+		{tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, true},
+		{&net.OpError{Op: "read", Err: net.ErrClosed}, false},
+		{&net.OpError{Op: "write", Err: syscall.EPIPE}, false},
+		{&net.OpError{Op: "read", Err: syscall.ETIMEDOUT}, false},
+		{net.ErrClosed, false},
+		{io.EOF, false},
+		{os.ErrDeadlineExceeded, false},
+	} {
+		if got := errors.Is(tlsError(s.err), errAuth); got != s.keys {
+			t.Errorf("%v is about keys: %v", s.err, got)
+		}
 	}
 }

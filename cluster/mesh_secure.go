@@ -58,10 +58,19 @@ func tlsError(err error) error {
 	switch {
 	case errors.As(err, &record) && string(record.RecordHeader[:]) == gone[:len(record.RecordHeader)]:
 		return errGone
-	case ended(err), errors.Is(err, os.ErrDeadlineExceeded):
+	case ofNetwork(err):
 		return err
 	}
 	return fmt.Errorf("%w: %w", errAuth, err)
+}
+
+// ofNetwork reports whether err is none of TLS, which says nothing of keys: the
+// connection has ended, or nothing came in time. Of TLS are alerts, certificates
+// that do not fit, and bytes that are none of its.
+func ofNetwork(err error) bool {
+	var op *net.OpError
+	return ended(err) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) ||
+		errors.As(err, &op) && op.Op != "remote error" && op.Op != "local error"
 }
 
 // ended reports whether err is the other end's doing, or that of its machine:

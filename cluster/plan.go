@@ -24,7 +24,7 @@ type plan struct {
 	width   int
 	others  bool // other nodes are alive
 	alone   bool // there is no other node, nor one that may come back
-	lost    bool // a node is dead that may come back with sessions nobody else has
+	lost    bool // a node is dead, or not found yet, that may have sessions nobody else has
 }
 
 type planNode struct {
@@ -71,6 +71,7 @@ func newPlan(c *Core, v *View) *plan {
 
 // read takes from the view who is alive.
 func (p *plan) read(c *Core, v *View) {
+	p.lost = v.Searching
 	for _, peer := range v.Peers(nil) {
 		p.hash = mix(p.hash ^ peer.Incarnation)
 	}

@@ -31,12 +31,15 @@ type route struct {
 	repeat   bool   // asking twice does no harm
 	held     bool   // it is a stream now
 	at       *Link  // who has it, as far as is known
+	via      *Link  // who has sent it there, if we have not
+	taken    bool   // at has said that it serves it
 	tried    []*Link
 	unsure   bool          // one of them may know it soon
 	doubted  bool          // one of them was unsure in an earlier round
 	left     *leftover     // what is here of it, although its home does not know it
 	retryAt  time.Duration // 0: not now
 	deadline time.Duration // of retrying
+	giveUp   time.Duration // 0: not now; nobody may have it any more
 }
 
 const (
@@ -87,7 +90,7 @@ func (t *routes) drop(r *route) {
 // Core.mu is held.
 func (t *routes) answered(r *route) {
 	t.bytes -= len(r.msg)
-	r.msg, r.retryAt = nil, 0
+	r.msg, r.retryAt, r.giveUp = nil, 0, 0
 }
 
 // found says where a session is.
@@ -114,7 +117,7 @@ func (c *Core) find(id ID) found {
 		}
 	}
 	for _, n := range p.order(part) {
-		if l := p.nodes[n].worker(part); l != nil {
+		if l := p.nodes[n].worker(part); l != nil && !l.leaving.Load() {
 			return found{to: l}
 		}
 	}
@@ -154,14 +157,15 @@ func (c *Core) try(r *route) {
 	case f.soon:
 		r.retryAt = c.o.Now() + routeAgain
 		return
-	case to == nil || slices.Contains(r.tried, to):
+	case to == nil || to.leaving.Load() || slices.Contains(r.tried, to):
+		r.unsure = r.unsure || f.home && to.leaving.Load() // it will be at home elsewhere
 		to = c.nextToAsk(r)
 	}
 	if to == nil {
 		c.exhausted(r)
 		return
 	}
-	r.at, r.retryAt = to, 0
+	r.at, r.via, r.taken, r.retryAt, r.giveUp = to, nil, false, 0, 0
 	if r.repeat {
 		r.retryAt = r.deadline // it must have been answered by then
 	}
@@ -187,16 +191,20 @@ func (c *Core) nextToAsk(r *route) *Link {
 	p := c.plan.Load()
 	part := shard.PartitionOf(shard.Key(r.id))
 	for _, n := range p.order(part) {
-		if l := p.nodes[n].worker(part); l != nil && l.alive.Load() && !slices.Contains(r.tried, l) {
+		if l := p.nodes[n].worker(part); l != nil && r.mayAsk(l) {
 			return l
 		}
 	}
 	for _, l := range c.links {
-		if l.alive.Load() && !slices.Contains(r.tried, l) {
+		if r.mayAsk(l) {
 			return l
 		}
 	}
 	return nil
+}
+
+func (r *route) mayAsk(l *Link) bool {
+	return l.alive.Load() && !l.leaving.Load() && !slices.Contains(r.tried, l)
 }
 
 // exhausted decides about a session that nobody who was asked knows. As long as
@@ -291,10 +299,14 @@ func (t *routes) viewChanged(c *Core, died []*Link, now time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range t.sorted() {
+		lost := slices.Contains(died, r.at)
+		unsent := !lost && !r.taken && r.msg != nil && slices.Contains(died, r.via)
 		switch {
-		case !slices.Contains(died, r.at):
+		case !lost && !unsent:
 		case r.msg != nil && r.repeat:
-			r.at, r.tried, r.retryAt, r.deadline = nil, nil, now, now+c.o.HoldTimeout
+			r.at, r.via, r.taken, r.tried, r.retryAt, r.deadline = nil, nil, false, nil, now, now+c.o.HoldTimeout
+		case unsent: // it may have arrived: who has it says so
+			r.giveUp = now + c.o.HoldTimeout
 		case r.msg != nil:
 			c.refuse(r, RefusedLost)
 		default:
@@ -318,13 +330,17 @@ func (t *routes) expire(c *Core, now time.Duration) {
 	c.mu.Lock()
 	var due []*route
 	for _, r := range t.byNum {
-		if r.retryAt != 0 && now >= r.retryAt {
+		if r.retryAt != 0 && now >= r.retryAt || r.giveUp != 0 && now >= r.giveUp {
 			due = append(due, r)
 		}
 	}
 	met := t.met(c, now)
 	slices.SortFunc(due, func(a, b *route) int { return cmp.Compare(a.num, b.num) })
 	due = slices.DeleteFunc(due, func(r *route) bool {
+		if r.giveUp != 0 && now >= r.giveUp {
+			c.refuse(r, RefusedLost)
+			return true
+		}
 		r.retryAt = 0
 		late := now >= r.deadline
 		if late {

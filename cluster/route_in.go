@@ -63,10 +63,12 @@ func (c *Core) forward(a *asked) {
 	from := c.linkOf(a.inc)
 	f := c.find(a.id)
 	switch {
-	case f.ref != 0:
-		c.tellAt(from, a.num, c.o.Self.Incarnation)
+	case f.ref != 0 && c.takes(from, a.num):
+		defer c.parting.serving.Done()
 		c.o.Store.Serve(from.num, a.num, a.msg)
-	case f.known && !f.soon && f.to != nil && f.to != from && a.hops > 1 &&
+	case f.ref != 0: // it goes elsewhere, or is lost with us and taken over
+		c.sayNotHere(from, a.num, &f)
+	case f.known && !f.soon && f.to != nil && f.to != from && !f.to.leaving.Load() && a.hops > 1 &&
 		f.to.send(batch.Data, appendForward(a.inc, a.num, a.hops-1, a.id, a.msg)) == nil:
 		c.tellAt(from, a.num, f.to.peer.Incarnation)
 	default:
@@ -85,14 +87,15 @@ const (
 func (c *Core) sayNotHere(to *Link, num uint64, f *found) {
 	lane, sure := batch.Control, notKnown
 	switch {
-	case c.taking.on.Load():
+	case c.taking.on.Load(), f.ref != 0:
 		sure = notSure
 	case f.home && f.to == to:
 		lane, sure = batch.Data, notHome // not in front of what brings it there
 	case f.known:
 		sure = notSure
 	}
-	if to.must(lane, append(binary.AppendUvarint([]byte{kindNotHere}, num), sure)) != nil {
+	b := append(binary.AppendUvarint([]byte{kindNotHere}, num), sure)
+	if to.must(lane, le.AppendUint64(b, c.plan.Load().hash)) != nil {
 		c.count.lostReplies.Add(1)
 	}
 }
@@ -115,17 +118,34 @@ func (in *inbound) at(r *reader, _ batch.Lane) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at, rt := c.byInc[inc], c.routes.byNum[num]
-	if rt == nil || rt.msg == nil || at == nil {
-		return nil
-	}
-	if rt.at = at; !at.alive.Load() && rt.repeat {
-		rt.retryAt = c.o.Now() // it went to a peer that we have already given up
+	switch {
+	case rt == nil || rt.msg == nil || at == nil:
+	case at == in.l:
+		rt.at, rt.taken, rt.giveUp = at, true, 0
+	case rt.taken: // who has it was faster than who sent it there
+	default:
+		rt.at, rt.via = at, in.l
+		c.sentOn(rt)
 	}
 	return nil
 }
 
+// sentOn looks whether a request can still be where others have sent it. Core.mu
+// is held.
+func (c *Core) sentOn(r *route) {
+	switch now := c.o.Now(); {
+	case r.at.leaving.Load():
+		c.notTakenBy(r, r.at)
+	case r.at.alive.Load():
+	case r.repeat: // we have given that peer up already
+		r.retryAt = now
+	default:
+		r.giveUp = now + c.o.HoldTimeout
+	}
+}
+
 func (in *inbound) notHere(r *reader, _ batch.Lane) error {
-	num, sure := r.uvarint(), r.uint8()
+	num, sure, view := r.uvarint(), r.uint8(), r.uint64()
 	if err := r.end(); err != nil {
 		return err
 	}
@@ -146,9 +166,12 @@ func (in *inbound) notHere(r *reader, _ batch.Lane) error {
 		c.mu.Unlock()
 		return nil
 	}
-	rt.tried = append(rt.tried, in.l)
+	if !slices.Contains(rt.tried, in.l) {
+		rt.tried = append(rt.tried, in.l)
+	}
 	switch {
-	case sure == notSure, sure == notHome && known: // it has just come
+	case sure == notSure, sure == notHome && known, // it has just come
+		view != c.plan.Load().hash: // one of us does not know yet who else to ask
 		rt.unsure = true
 	case sure == notKnown && known && s.home() == in.l.num:
 		rt.left = &leftover{ref, s}

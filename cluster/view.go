@@ -120,6 +120,8 @@ func (n *Node) Accepts() bool { return n.State.Serves() && !n.Draining }
 type View struct {
 	Version uint64 `json:"version"` // grows with each view of one process; says nothing across nodes
 	Self    string `json:"self"`    // the node that sees
+	// Searching says that there are other nodes which this one has not found yet.
+	Searching bool `json:"searching,omitempty"`
 	// Nodes is sorted by name and contains Self. Dead nodes, and those that
 	// left, stay for Forget.
 	Nodes []Node `json:"nodes"`

@@ -29,7 +29,7 @@ const (
 	// Requests on their way to a home.
 	kindForward // incarnation of the peer with the connection, conn, hops, id, request
 	kindAt      // conn, incarnation: your request was sent on
-	kindNotHere // conn, sure: no such session
+	kindNotHere // conn, sure, hash of the view: no such session
 	kindReply   // conn, flags, bytes
 	kindGone    // conn: it has closed
 
@@ -41,6 +41,8 @@ const (
 
 	kindDigest // set of partitions that the peer is to hold, and of those it has been brought; partition and digest of the latter unless 0
 	kindDiffer // partitions whose digest differs
+
+	kindLeaving // the sender takes no more requests: it has said kindAt of all that it has taken
 )
 
 // A session in a message:

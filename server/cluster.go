@@ -189,12 +189,31 @@ func (n *clusterNode) others() bool {
 	return false
 }
 
+// partMax is how long a process that ends waits until the last answers for
+// other nodes have arrived there.
+const partMax = 2 * time.Second
+
+// part has other processes take their requests elsewhere, and returns when those
+// that have been taken are answered.
+func (n *clusterNode) part(ctx context.Context) {
+	n.engine.Core().StopServing()
+	if n.s.cluster.foreign.wait(ctx) != nil {
+		return // their handlers are cancelled
+	}
+	ctx, cancel := context.WithTimeout(ctx, partMax)
+	defer cancel()
+	if err := n.engine.Flush(ctx); err != nil {
+		n.s.log.Info("not all nodes have taken the last answers", slog.Any("error", err))
+	}
+}
+
 // leave says goodbye to the other nodes.
 func (n *clusterNode) leave(ctx context.Context) {
+	n.drain(ctx, replicationAgain)
+	n.part(ctx)
 	if n.own == nil {
 		return
 	}
-	n.drain(ctx, replicationAgain)
 	if err := n.own.Leave(ctx); err != nil {
 		n.s.log.Warn("other nodes were not told that this one leaves", slog.Any("error", err))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rookery-server/rookery/cluster"
 	"github.com/rookery-server/rookery/codec"
@@ -46,6 +47,7 @@ type clustering struct {
 	forwards forwards
 	remotes  remotes
 	foreign  *foreign
+	noRoom   atomic.Int64 // requests of peers that were refused and not yet logged
 
 	// changed orders, for each session, what is told of its record: see
 	// replicas.describe.

@@ -22,9 +22,12 @@ import (
 // not kept.
 func (c *clustering) serveFor(link uint32, conn uint64, msg []byte) {
 	s := c.s
+	if old := c.remotes.find(link, conn); old != nil {
+		c.superseded(old)
+	}
 	r := c.remotes.add(link, conn)
 	if r == nil {
-		s.log.Warn("a peer's request finds no room", "peer", link)
+		c.noRoom.Add(1)
 		_ = c.core.Reply(link, conn, cluster.ReplyLast|cluster.ReplyClose, c.web.failed(nil, nil, 503, errOverloaded))
 		return
 	}
@@ -100,6 +103,14 @@ func (c *clustering) served(r *remote, x *mcp.Exchange) {
 	c.answer(r, flags, x.Out)
 }
 
+// superseded ends what is here of a request that its peer asks once more, because
+// it could not know whether it had come.
+func (c *clustering) superseded(old *remote) {
+	word, _ := old.close()
+	c.remotes.remove(old)
+	c.s.mcp.StreamClosed(old.id, word)
+}
+
 // clientGone ends what the client of a remote connection no longer waits for.
 func (c *clustering) clientGone(r *remote) {
 	word, serving := r.close()
@@ -141,6 +152,10 @@ func (c *clustering) end(to mcp.StreamID) {
 
 // tidy lets go of connections that have ended. Call it now and then.
 func (c *clustering) tidy() {
+	if n := c.noRoom.Swap(0); n > 0 {
+		c.s.log.Warn("requests of peers found no room and were answered with 503", "requests", n, "remotes_max", remotesMax)
+	}
+	c.remotes.shrink()
 	for _, l := range c.remotes.takeLoose() {
 		if l.untold {
 			err := c.core.Reply(l.r.link, l.r.conn, cluster.ReplyClose, nil)

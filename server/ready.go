@@ -17,8 +17,13 @@ func (n *clusterNode) giving() bool {
 	return self != nil && self.Draining
 }
 
-// wanted reports whether the server takes requests and wants new clients.
-func (s *Server) wanted() bool { return s.ready() && (s.node == nil || !s.node.giving()) }
+// wanted reports whether the server takes requests and wants new clients: not
+// before it has met the others, who have most of the sessions there are.
+func (s *Server) wanted() bool {
+	return s.ready() && (s.node == nil || s.node.met() && !s.node.giving())
+}
+
+func (n *clusterNode) met() bool { return n.engine.Core().Met() }
 
 // readiness is the response of the listener for HTTP, without its date. That it
 // runs needs no word: it is closed when the server stops.
@@ -28,6 +33,8 @@ func (p *web) readiness(r *codec.Request) (res codec.Response, text string) {
 	case r.Method != codec.MethodGet && r.Method != codec.MethodHead:
 		res.Status, text = 405, "GET it\n"
 		res.Extra = codec.AppendHeader(nil, "Allow", "GET, HEAD")
+	case p.s.node != nil && !p.s.node.met():
+		res.Status, text = 503, "joining\n"
 	case p.s.node != nil && p.s.node.giving():
 		res.Status, text = 503, "draining\n"
 	}

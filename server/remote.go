@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"sync"
 
 	"github.com/rookery-server/rookery/cluster"
@@ -99,6 +100,7 @@ type remotes struct {
 	mu     sync.RWMutex
 	slots  []remoteSlot          // guarded by mu; by the index in an id
 	free   []uint32              // guarded by mu; indices of free slots
+	gen    uint32                // guarded by mu; none of slots has a lower generation
 	byConn map[remoteKey]*remote // guarded by mu
 	loose  []looseRemote         // guarded by mu
 }
@@ -133,7 +135,7 @@ func (t *remotes) add(link uint32, conn uint64) *remote {
 	}
 	if len(t.free) == 0 {
 		t.free = append(t.free, uint32(len(t.slots)))
-		t.slots = append(t.slots, remoteSlot{})
+		t.slots = append(t.slots, remoteSlot{gen: t.gen})
 	}
 	i := t.free[len(t.free)-1]
 	t.free = t.free[:len(t.free)-1]
@@ -170,15 +172,35 @@ func (t *remotes) remove(r *remote) {
 	_, i, gen := split(ConnID(r.id))
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	slot := &t.slots[i]
-	if slot.gen != gen || slot.r == nil {
+	if i >= len(t.slots) || t.slots[i].gen != gen || t.slots[i].r == nil {
 		return
 	}
-	slot.r = nil
+	t.slots[i].r = nil
 	if gen+1 != 0 { // a slot that has used up its generations stays empty
 		t.free = append(t.free, uint32(i))
 	}
 	delete(t.byConn, remoteKey{r.link, r.conn})
+}
+
+// slotsKeep is how many free slots stay.
+const slotsKeep = 1 << 10
+
+// shrink gives the table back what a burst has made it grow to, once nothing is
+// in it.
+func (t *remotes) shrink() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.byConn) > 0 || len(t.slots) <= slotsKeep {
+		return
+	}
+	highest := t.gen
+	for i := range t.slots {
+		highest = max(highest, t.slots[i].gen)
+	}
+	if highest == math.MaxUint32 {
+		return // a new slot would have no generation left
+	}
+	t.slots, t.free, t.byConn, t.gen = nil, nil, nil, highest
 }
 
 // ofLink returns the connections of a peer.
