@@ -131,7 +131,7 @@ type Counts struct {
 	Back     int64 `json:"back"`          // clients served again after that
 	Gone     int64 `json:"sessions_lost"` // 404 for a session
 	Resumed  int64 `json:"resumed"`       // streams taken up again with their last event id
-	Shaken   int64 `json:"shaken"`        // connections that we ended, for a wave
+	Closed   int64 `json:"closed"`        // connections that we ended: for a wave, or because no answer came
 }
 
 // Failures is the number of calls that failed.

@@ -55,3 +55,16 @@ func Clip(b []byte) []byte {
 	}
 	return b
 }
+
+// Kind returns the id and the method of a message as they are written, "" for
+// what it has not. An id is a number or, in quotes, a string.
+func Kind(message []byte) (id, method string, err error) {
+	var m struct {
+		ID     json.RawMessage `json:"id"`
+		Method string          `json:"method"`
+	}
+	if err := json.Unmarshal(message, &m); err != nil {
+		return "", "", fmt.Errorf("%q: %w", Clip(message), err)
+	}
+	return string(m.ID), m.Method, nil
+}

@@ -271,3 +271,41 @@ func EventData(stream []byte) iter.Seq[[]byte] {
 		}
 	}
 }
+
+// Event is one event of a stream. Its slices are parts of the stream.
+type Event struct {
+	ID    []byte        // nil: it has none
+	Data  []byte        // of its last data line
+	Retry time.Duration // 0: not said
+}
+
+// NextEvent reads the first event in stream and returns how long it is; 0: no
+// event is complete. An event may be a comment alone.
+func NextEvent(stream []byte) (e Event, length int) {
+	for length < len(stream) {
+		end := bytes.IndexByte(stream[length:], '\n')
+		if end < 0 {
+			break
+		}
+		line := bytes.TrimSuffix(stream[length:length+end], crlf[:1])
+		length += end + 1
+		if len(line) == 0 {
+			return e, length
+		}
+		if value, ok := field(line, "data:"); ok {
+			e.Data = value
+		} else if value, ok := field(line, "id:"); ok {
+			e.ID = value
+		} else if value, ok := field(line, "retry:"); ok {
+			if n, err := strconv.ParseUint(string(value), 10, 31); err == nil {
+				e.Retry = time.Duration(n) * time.Millisecond
+			}
+		}
+	}
+	return Event{}, 0
+}
+
+func field(line []byte, name string) ([]byte, bool) {
+	value, ok := bytes.CutPrefix(line, []byte(name))
+	return bytes.TrimPrefix(value, []byte(" ")), ok
+}

@@ -5,8 +5,10 @@
 //	rookery cluster ...    run, show and steer several nodes
 //	rookery top            watch the nodes of a cluster
 //	rookery health         ask a node whether it is well
+//	rookery tune ...       check and set what this machine needs to hold clients
 //	rookery check-config   print the settings in effect and where each is from
 //	rookery version        print version, commit and Go version
+//	rookery load           load a server with very many clients
 //	rookery bench-...      measure a node from outside
 //	rookery report         show or compare runs of the suite
 //	rookery completion     shell completion

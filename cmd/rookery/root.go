@@ -44,6 +44,10 @@ func run(args []string, stdout, stderr io.Writer, environ []string) int {
 		fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
 		return exitUsage
 	}
+	var code interface{ ExitCode() int }
+	if errors.As(err, &code) {
+		return code.ExitCode()
+	}
 	return exitFailed
 }
 
@@ -59,8 +63,8 @@ Try:
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(environ), newCheckConfig(environ), newVersion(), newCluster(), bench.MemCommand(), bench.CPUCommand(), bench.ClusterCommand(), newReport())
-	root.AddCommand(newTop(environ), newHealth(environ))
+	root.AddCommand(newServe(environ), newCheckConfig(environ), newVersion(), newCluster(), newLoad(), bench.MemCommand(), bench.CPUCommand(), bench.ClusterCommand(), newReport())
+	root.AddCommand(newTop(environ), newHealth(environ), newTune(environ))
 	root.AddCommand(workerCommands(environ)...)
 	return root
 }

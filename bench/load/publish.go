@@ -1,0 +1,210 @@
+package load
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/rookery-server/rookery/bench/wire"
+)
+
+// publisher publishes numbered events through a tool of the server, one after
+// another, at one target after another.
+type publisher struct {
+	http    *http.Client
+	targets []Target
+	turn    sync.Mutex // held while an event is being published
+
+	mu struct {
+		sync.Mutex
+		last   uint32   // number drawn
+		acked  uint32   // the last that was acknowledged
+		failed []uint32 // those that were not: heard or not
+		began  map[uint32]int64
+		took   *hdrhistogram.Histogram
+	}
+}
+
+// publishTimeout bounds the call that publishes an event: servers may wait for
+// copies to be made.
+const publishTimeout = 30 * time.Second
+
+func newPublisher(targets []Target, sources []netip.Addr) *publisher {
+	dialer := &net.Dialer{}
+	if len(sources) > 0 {
+		dialer.LocalAddr = &net.TCPAddr{IP: sources[0].AsSlice()}
+	}
+	p := &publisher{targets: targets, http: &http.Client{Timeout: publishTimeout, Transport: &http.Transport{DialContext: dialer.DialContext}}}
+	p.mu.began, p.mu.took = map[uint32]int64{}, newHistogram()
+	return p
+}
+
+func (p *publisher) close() { p.http.CloseIdleConnections() }
+
+// Publication is one event that was acknowledged.
+type Publication struct {
+	Number   uint32
+	Notified int // clients that were told, as the server says
+	Took     time.Duration
+}
+
+// ErrNoEvents is returned where the protocol has no events.
+var ErrNoEvents = errors.New("load: events need one of the MCP protocols")
+
+// Publish has the server send one more numbered event to every client, through
+// tool broadcast (to sessions) or touch (to listeners), and returns when it has
+// acknowledged that. An event that failed may be heard or not; Audit excuses it.
+// Calls from several goroutines take turns.
+func (f *Fleet) Publish(ctx context.Context) (Publication, error) {
+	p := f.publish
+	if p == nil {
+		return Publication{}, ErrNoEvents
+	}
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	p.mu.Lock()
+	p.mu.last++
+	n := p.mu.last
+	p.mu.Unlock()
+	e := Publication{Number: n}
+	// Clients that come from now on may be told of it, or not.
+	err := f.each(ctx, order{Op: opPublish, Number: n})
+	if err == nil {
+		began := time.Now()
+		e.Notified, err = p.call(ctx, p.targets[int(n)%len(p.targets)], f.announcement(n))
+		e.Took = time.Since(began)
+		p.mu.Lock()
+		p.mu.began[n] = int64(began.Sub(f.started))
+		p.mu.Unlock()
+		err = errors.Join(err, f.each(ctx, order{Op: opPublished}))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.mu.failed = append(p.mu.failed, n)
+		return e, fmt.Errorf("load: event %d: %w", n, err)
+	}
+	p.mu.acked = n
+	record(p.mu.took, int64(e.Took))
+	return e, nil
+}
+
+// announcement is a call of a tool.
+type announcement struct{ tool, argument, value string }
+
+func (f *Fleet) announcement(n uint32) announcement {
+	if f.o.Protocol == Stateless {
+		return announcement{"touch", "uri", f.o.URI}
+	}
+	return announcement{"broadcast", "text", fmt.Sprint(eventMark(f.run), n)}
+}
+
+// call calls a tool without a session and returns how many clients were told.
+func (p *publisher) call(ctx context.Context, t Target, a announcement) (int, error) {
+	body := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{%s,"name":%q,"arguments":{%q:%q}}}`,
+		handshakeID, statelessMeta, a.tool, a.argument, a.value)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+t.Addr.String()+t.Path, strings.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	req.Host = t.host()
+	for name, value := range map[string]string{
+		"Content-Type": "application/json", "Accept": "application/json, text/event-stream",
+		"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": a.tool,
+	} {
+		req.Header.Set(name, value)
+	}
+	res, err := p.http.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, wire.BodyMax))
+	if err != nil {
+		return 0, err
+	}
+	r := wire.Response{Status: res.StatusCode, Body: text, Events: strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream")}
+	message, err := r.Message()
+	if err != nil {
+		return 0, err
+	}
+	m, err := wire.ParseReply(bytes.TrimSpace(message), handshakeID)
+	if err != nil {
+		return 0, err
+	}
+	var result struct {
+		IsError bool `json:"isError"`
+		Said    struct {
+			Notified int `json:"notified"`
+		} `json:"structuredContent"`
+	}
+	if err := json.Unmarshal(m.Result, &result); err != nil || result.IsError {
+		return 0, fmt.Errorf("tool %s failed: %q", a.tool, wire.Clip(message))
+	}
+	return result.Said.Notified, nil
+}
+
+// Audit compares what each client heard with what was published and
+// acknowledged. It waits until nothing is missing, but not longer than
+// Options.Timeout: what is missing then is a finding, not an error. Listeners
+// are not told again what they missed while they were away.
+func (f *Fleet) Audit(ctx context.Context) (*Audit, error) {
+	p := f.publish
+	if p == nil {
+		return nil, ErrNoEvents
+	}
+	p.mu.Lock()
+	acked, failed, number := p.mu.acked, slices.Clone(p.mu.failed), p.mu.last
+	a := &Audit{Published: int64(number) - int64(len(failed)), Failed: int64(len(failed)), Took: latencyOf(p.mu.took)}
+	p.mu.Unlock()
+	deadline := time.Now().Add(f.o.Timeout)
+	for {
+		answers, err := f.all(ctx, func(int) order { return order{Op: opAudit, Number: acked, Failed: failed} })
+		if err != nil {
+			return nil, err
+		}
+		a.Clients, a.Missing = 0, 0
+		for _, part := range answers {
+			if part.Audit != nil {
+				a.Clients += part.Audit.Clients
+				a.Missing += part.Audit.Missing
+			}
+		}
+		if a.Missing == 0 || time.Now().After(deadline) {
+			break
+		}
+		if err := f.Hold(ctx, poll); err != nil {
+			return nil, err
+		}
+	}
+	s, err := f.Fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a.Doubled, a.Filled = s.Checks.Doubled, s.Checks.Filled
+	spread := newHistogram()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p.mu.Lock()
+	for n, r := range f.mu.history.rounds {
+		if began, ok := p.mu.began[n]; ok {
+			record(spread, r.Last-began)
+		}
+	}
+	p.mu.Unlock()
+	a.Spread = latencyOf(spread)
+	f.mu.history.audit = a
+	return a, nil
+}

@@ -1,0 +1,91 @@
+package load
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// dialer opens non-blocking sockets from several source addresses: one gives
+// about 28,000 ports towards one server (ip_local_port_range), fewer while old
+// ones are in TIME_WAIT.
+type dialer struct {
+	sources []unix.SockaddrInet4 // none: the kernel chooses
+	next    int
+}
+
+func newDialer(sources []netip.Addr, first int) *dialer {
+	d := &dialer{next: first}
+	for _, a := range sources {
+		d.sources = append(d.sources, unix.SockaddrInet4{Addr: a.As4()})
+	}
+	return d
+}
+
+// dial starts a connection to server and returns its descriptor, which the
+// caller owns. The socket becomes writable when it is connected.
+func (d *dialer) dial(server netip.AddrPort) (int, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, socketError("socket", err)
+	}
+	if err := d.connect(fd, server); err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+func (d *dialer) connect(fd int, server netip.AddrPort) error {
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+		return os.NewSyscallError("setsockopt TCP_NODELAY", err)
+	}
+	if len(d.sources) > 0 {
+		// The port is chosen at connect, when the kernel knows both ends and
+		// may use one port for several servers.
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
+			return os.NewSyscallError("setsockopt IP_BIND_ADDRESS_NO_PORT", err)
+		}
+		d.next = (d.next + 1) % len(d.sources)
+		if err := unix.Bind(fd, &d.sources[d.next]); err != nil {
+			return socketError("bind", err)
+		}
+	}
+	to := unix.SockaddrInet4{Addr: server.Addr().As4(), Port: int(server.Port())}
+	if err := unix.Connect(fd, &to); err != nil && !errors.Is(err, unix.EINPROGRESS) {
+		return socketError("connect", err)
+	}
+	return nil
+}
+
+// socketState returns why the socket failed.
+func socketState(fd int) error {
+	number, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return os.NewSyscallError("getsockopt SO_ERROR", err)
+	}
+	if number == 0 {
+		return errors.New("the connection ended")
+	}
+	return socketError("connect", unix.Errno(number))
+}
+
+// remedies say what to do about errors that are not the server's.
+var remedies = map[unix.Errno]string{
+	unix.EMFILE:        "this process is out of descriptors: raise `ulimit -Hn`, or use more --processes",
+	unix.ENFILE:        "the machine is out of descriptors: raise fs.file-max",
+	unix.EADDRNOTAVAIL: "no source port is free: widen net.ipv4.ip_local_port_range, or wait a minute for old ones to leave TIME_WAIT",
+	unix.ECONNREFUSED:  "nobody listens there",
+	unix.ENOBUFS:       "the kernel is out of socket memory: see net.ipv4.tcp_mem",
+}
+
+func socketError(call string, err error) error {
+	var number unix.Errno
+	if errors.As(err, &number) && remedies[number] != "" {
+		return fmt.Errorf("%w; %s", os.NewSyscallError(call, err), remedies[number])
+	}
+	return os.NewSyscallError(call, err)
+}
