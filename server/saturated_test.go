@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/rookery-server/rookery/cluster"
 	"github.com/rookery-server/rookery/internal/faultnet"
+	"github.com/rookery-server/rookery/loop"
 	"github.com/rookery-server/rookery/mcp"
 )
 
@@ -34,7 +36,8 @@ func (f fixedView) SetDraining(bool) error                    { return nil }
 func (f fixedView) Joined() bool                              { return true }
 
 // startPair starts two nodes of which the first reaches the second through a
-// proxy, and which never give each other up.
+// proxy, and which never give each other up. They hold back for a client what
+// it does not read for lack of a processor, instead of closing it as slow.
 func startPair(t *testing.T, acked bool, timeout time.Duration) ([]*Server, *faultnet.Proxy) {
 	t.Helper()
 	keys, err := cluster.ParseKeys([]byte(cluster.NewKey()))
@@ -59,11 +62,16 @@ func startPair(t *testing.T, acked bool, timeout time.Duration) ([]*Server, *fau
 	nodes := []cluster.Node{node(0, listeners[0].Addr().String()), node(1, proxy.Addr())}
 	var servers []*Server
 	for i, l := range listeners {
-		servers = append(servers, startServer(t, Options{Workers: 4, Cluster: &ClusterOptions{
-			Node: nodes[i].Name, Incarnation: nodes[i].Incarnation, Keys: keys, Listeners: []net.Listener{l},
-			Membership: fixedView{&cluster.View{Version: 1, Self: nodes[i].Name, Nodes: nodes}, make(chan struct{}, 1)},
-			Acked:      acked, AckTimeout: timeout,
-		}}, broadcastTool(t)))
+		servers = append(servers, startServer(t, Options{
+			Workers: 4,
+			Loop:    loop.Options{OutMax: 1 << 30},
+			Events:  EventLimits{Count: 1 << 15},
+			Cluster: &ClusterOptions{
+				Node: nodes[i].Name, Incarnation: nodes[i].Incarnation, Keys: keys, Listeners: []net.Listener{l},
+				Membership: fixedView{&cluster.View{Version: 1, Self: nodes[i].Name, Nodes: nodes}, make(chan struct{}, 1)},
+				Acked:      acked, AckTimeout: timeout,
+			},
+		}, broadcastTool(t)))
 	}
 	eventually(t, "the nodes have met", func() bool {
 		for _, s := range servers {
@@ -145,6 +153,9 @@ func (l *listener) read(r io.Reader) error {
 	return in.Err()
 }
 
+// errRefused says that a stream was not opened; asking again does not help.
+var errRefused = errors.New("stream refused")
+
 // stream opens a session's stream, or takes it up again, and reads it until it
 // ends.
 func (l *listener) stream(addr net.Addr, session string, ready func()) error {
@@ -171,6 +182,10 @@ func (l *listener) stream(addr net.Addr, session string, ready func()) error {
 		c.Close() // first: else the body waits for its end
 		r.Body.Close()
 	}()
+	if r.StatusCode != http.StatusOK {
+		b, err := io.ReadAll(r.Body)
+		return fmt.Errorf("%w: taken up after %q: %s %q (%v)", errRefused, l.last, r.Status, b, err)
+	}
 	ready()
 	return l.read(r.Body)
 }
@@ -192,7 +207,7 @@ func listeners(t *testing.T, s *Server) (all []*listener) {
 		var once sync.Once
 		start(func(l *listener) {
 			// A node that had no processor for a while ends its streams.
-			for end := time.Now().Add(patience); l.ends < 2 && time.Now().Before(end); {
+			for end := time.Now().Add(patience); l.ends < 2 && !errors.Is(l.err, errRefused) && time.Now().Before(end); {
 				l.err = l.stream(s.HTTPAddr(), id, func() { once.Do(func() { close(ready) }) })
 			}
 		})
@@ -290,6 +305,10 @@ func (p *publishers) finish(servers []*Server, all []*listener) (heard int) {
 	for i, l := range all {
 		<-l.done
 		if l.ends != 2 {
+			if errors.Is(l.err, errRefused) && lapsed(servers) {
+				p.t.Logf("listener %d: %v, after a node had no processor for a while", i, l.err)
+				continue
+			}
 			p.t.Errorf("listener %d ended early: %v", i, l.err)
 			continue
 		}
@@ -312,6 +331,12 @@ func (p *publishers) finish(servers []*Server, all []*listener) (heard int) {
 	}
 	quiet(p.t, servers)
 	return heard
+}
+
+// lapsed reports whether a node has ended its streams because it did not run
+// for a while: with long texts its logs hold less than a client misses then.
+func lapsed(servers []*Server) bool {
+	return slices.ContainsFunc(servers, func(s *Server) bool { return s.Cluster().Status().Stats.Lapses > 0 })
 }
 
 // quiet waits until nothing is on its way between nodes.
