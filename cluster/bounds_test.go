@@ -37,7 +37,7 @@ func TestJobsOfPeersAreBounded(t *testing.T) {
 	}
 	const sent = 1 << 19 // more than the window holds
 	for range sent {
-		if _, err := other.Append(batch.Data, appendID(nil, kindKept, ID{9})); err != nil {
+		if _, err := other.Append(batch.Data, append(appendID(nil, kindKept, ID{9}), 1)); err != nil {
 			t.Fatal(err)
 		}
 	}

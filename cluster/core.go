@@ -98,6 +98,8 @@ type Core struct {
 	// arriving are the epochs of sessions that were handed over to this peer and
 	// have not come home yet, by ref.
 	arriving map[uint64]uint32 // guarded by mu
+	leaving  departures        // guarded by mu
+	merging  merges            // guarded by mu
 
 	// Used by Step only.
 	spread  spreading
@@ -260,6 +262,8 @@ func (c *Core) Step() (more bool) {
 	c.routes.expire(c, now)
 	c.pubs.expire(c, now)
 	c.fetches.expire(c, now)
+	c.stranded(now)
+	c.merging.step(c, now)
 	c.tidy.step(c, now)
 	c.meeting.step(c, now)
 	c.tally.step(c, now)

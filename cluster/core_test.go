@@ -104,7 +104,7 @@ func TestCoreTakesOver(t *testing.T) {
 	if home == nil {
 		t.Fatal("no home")
 	}
-	if s := home.store.byID[key]; s.Epoch != 1<<movesBits {
+	if s := home.store.byID[key]; s.Epoch>>movesBits>>placeBits != 1 || s.Epoch%(1<<movesBits) != 0 {
 		t.Errorf("epoch %x", s.Epoch)
 	}
 	for _, q := range w.live() {

@@ -46,6 +46,9 @@ func (c *Core) accept(l *Link, s *Snapshot) (ref uint64) {
 	if !ok {
 		return 0
 	}
+	if s.Home != cur.Home {
+		c.settled(s.ID, s.Epoch)
+	}
 	if len(extra) > 0 {
 		c.merge(l, s.ID, extra)
 	}
@@ -107,6 +110,7 @@ func (in *inbound) stale(r *reader, _ batch.Lane) error {
 		c.pointTo(ref, &cur, home, epoch)
 	} else {
 		c.relabel(ref, home, epoch)
+		c.settled(id, epoch)
 	}
 	return nil
 }
@@ -138,6 +142,9 @@ func (c *Core) pointTo(ref uint64, cur *Session, home *Link, epoch uint32) {
 		c.fencedBy(home)
 	}
 	c.homeIs(home)
+	if home.num != cur.home() {
+		c.settled(cur.ID, epoch)
+	}
 	bare := Snapshot{Session: Session{ID: cur.ID, Epoch: epoch, Home: home.num | homePointer, State: cur.State}}
 	extra, ok := c.o.Store.Replace(ref, &bare)
 	if ok && (cur.Home == 0 || epoch>>movesBits != cur.Epoch>>movesBits) {
@@ -145,12 +152,18 @@ func (c *Core) pointTo(ref uint64, cur *Session, home *Link, epoch uint32) {
 	}
 }
 
-// relabel makes a copy one of another home, as it is.
+// relabel makes a copy one of another home. What it holds is still of the former
+// one: it keeps the epoch of that, so that what it has more is merged when the
+// new home sends its own or says that it keeps none here, and that it counts less
+// than a true copy should the new home be lost before.
 func (c *Core) relabel(ref uint64, home *Link, epoch uint32) {
 	c.homeIs(home)
 	var copied Snapshot
 	if c.o.Store.Export(ref, func(full *Snapshot) { copied = full.clone() }) {
-		copied.Home, copied.Epoch = home.num|copied.Home&homePointer, epoch
+		copied.Home = home.num | copied.Home&homePointer
+		if copied.isPointer() {
+			copied.Epoch = epoch // it holds nothing
+		}
 		c.o.Store.Replace(ref, &copied)
 	}
 }

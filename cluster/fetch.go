@@ -141,15 +141,15 @@ func (in *inbound) fetch(r *reader, _ batch.Lane) error {
 	case f.ref != 0:
 		in.later(func() {
 			if !c.handOver(f.ref, from) {
-				c.say(from, kindKept, id)
+				c.sayKept(from, id, 0)
 			}
 		})
 	case f.known && f.to != nil && f.to != from && hops > 1:
 		if f.to.send(batch.Data, append(le.AppendUint64(appendID(nil, kindFetch, id), inc), hops-1)) != nil {
-			c.say(from, kindKept, id)
+			c.sayKept(from, id, 0)
 		}
 	default:
-		c.say(from, kindKept, id)
+		c.sayKept(from, id, 0)
 	}
 	return nil
 }

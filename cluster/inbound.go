@@ -30,8 +30,8 @@ func (in *inbound) init(l *Link) {
 	in.wire = [...]func(*reader, batch.Lane) error{
 		kindOpen: in.open, kindState: in.state, kindTopic: in.topic, kindEvent: in.event,
 		kindClose: in.close, kindReset: in.reset,
-		kindElsewhere: in.elsewhere, kindStale: in.stale, kindMerge: in.merge, kindOrphan: in.orphan,
-		kindMoved: in.moved, kindFetch: in.fetch, kindKept: in.kept,
+		kindElsewhere: in.elsewhere, kindStale: in.stale, kindMerge: in.merge, kindMerged: in.merged, kindOrphan: in.orphan,
+		kindMoved: in.moved, kindFetch: in.fetch, kindKept: in.kept, kindArrived: in.arrived,
 		kindForward: in.forward, kindAt: in.at, kindNotHere: in.notHere, kindReply: in.reply, kindGone: in.gone,
 		kindPublish: in.publish, kindPublished: in.published, kindNotify: in.notify, kindNotified: in.notified,
 		kindDigest: in.digest, kindDiffer: in.differ,

@@ -9,8 +9,8 @@ import (
 
 // This file moves sessions at rest from one home to another: to the peer that
 // has the client's connection, or away from a node that drains. The whole
-// session goes in one message; the former home keeps a copy until the new one
-// has made its own, or collects it as a leftover.
+// session goes in one message; the former home answers for it until the new one
+// says that it and its copies hold it (leaving.go).
 
 // HandOverTo moves a session at home here to a peer, if the session rests when
 // its turn comes: to where its client has just opened a stream.
@@ -38,8 +38,9 @@ func (c *Core) handOver(ref uint64, l *Link) bool {
 		b = append(b, framing)
 		b = c.spread.appendSeen(b)
 		full.Epoch = s.Epoch + 1
+		c.left(s.ID, l, full.Epoch, l.mark().life)
 		if l.must(batch.Data, appendSnapshot(b, full, nil)) != nil {
-			c.count.lostReplies.Add(1) // we have a copy, which is made home again when it is asked for
+			c.count.lostReplies.Add(1) // see stranded
 		}
 	})
 	if ok {
@@ -80,7 +81,7 @@ func (in *inbound) moved(r *reader, lane batch.Lane) error {
 	c, l := in.l.core, in.l
 	ref := c.accept(l, &s)
 	if ref == 0 {
-		return c.notTaken(l, s.ID, num)
+		return c.notTaken(l, s.ID, s.Epoch, num)
 	}
 	c.mu.Lock()
 	c.arriving[ref] = s.Epoch
@@ -101,13 +102,15 @@ func (c *Core) settleIn(l *Link, ref uint64, id ID, epoch uint32, num uint64, fr
 	lock := c.locked(id)
 	defer lock.Unlock()
 	s, ok := c.o.Store.Load(ref)
-	if !ok || s.Home != l.num || s.Epoch != epoch {
-		c.cutAlong(num) // nobody else knows of the stream any more
-		c.arrived(id, 0, ErrBusy)
-		return // somebody was faster
+	if !ok || s.Home != l.num || s.Epoch != epoch { // somebody was faster
+		if ok && s.home() != l.num {
+			c.stale(l, &s)
+		}
+		_ = c.notTaken(l, id, epoch, num) // its error is counted
+		return
 	}
-	if !c.spread.covers(seen) {
-		_ = c.notTaken(l, id, num) // its error is counted
+	if !c.spread.covers(seen) || c.tidy.full() {
+		_ = c.notTaken(l, id, epoch, num) // likewise
 		return
 	}
 	c.mu.Lock()
@@ -125,18 +128,16 @@ func (c *Core) settleIn(l *Link, ref uint64, id ID, epoch uint32, num uint64, fr
 	}
 	c.count.arrived.Add(1)
 	c.Opened(ref)
-	c.tidy.announceLater(c, ref, l)
 	c.spread.replay(c, ref, seen)
+	c.tidy.announceLater(c, ref, l)
 	c.arrived(id, ref, nil)
 }
 
 // notTaken gives a session back to the peer that wanted to hand it over. A
 // stream that came along ends; its client takes it up again.
-func (c *Core) notTaken(l *Link, id ID, num uint64) error {
+func (c *Core) notTaken(l *Link, id ID, epoch uint32, num uint64) error {
 	c.cutAlong(num)
-	if l.must(batch.Data, appendID(nil, kindKept, id)) != nil {
-		c.count.lostReplies.Add(1)
-	}
+	c.sayKept(l, id, epoch)
 	c.arrived(id, 0, ErrBusy)
 	return nil
 }
@@ -153,37 +154,43 @@ func (c *Core) cutAlong(num uint64) {
 // kept: a session that we asked for cannot come, or one that we handed over was
 // not taken.
 func (in *inbound) kept(r *reader, _ batch.Lane) error {
-	id := r.id()
+	id, epoch := r.id(), r.uint32()
 	if err := r.end(); err != nil {
 		return err
 	}
 	c, l := in.l.core, in.l
 	in.later(func() {
-		c.takeBack(l, id)
+		if epoch != 0 {
+			c.takeBack(l, id, epoch)
+		}
 		c.arrived(id, 0, ErrBusy)
 	})
 	return nil
 }
 
-// takeBack makes this peer home again of a session that l did not take.
-func (c *Core) takeBack(l *Link, id ID) {
+// takeBack makes this peer home again of a session that l did not take. What was
+// spread here while it was away passed it by.
+func (c *Core) takeBack(l *Link, id ID, epoch uint32) {
 	defer c.locked(id).Unlock()
+	defer c.settled(id, epoch)
 	ref, ok := c.o.Store.Find(id)
-	if !ok {
+	if !ok || !c.answersFor(id) {
 		return
 	}
 	s, ok := c.o.Store.Load(ref)
-	if !ok || s.Home != l.num {
+	if !ok || s.Home != l.num || s.Epoch != epoch {
 		return
 	}
 	if c.o.Store.Promote(ref, s.Epoch+1, false) {
 		c.Opened(ref)
+		c.spread.replay(c, ref, nil)
 		c.tidy.announceLater(c, ref, l)
 	}
 }
 
-func (c *Core) say(l *Link, kind byte, id ID) {
-	if l.must(batch.Data, appendID(nil, kind, id)) != nil {
+// sayKept answers a wish for a session, with epoch 0, or a handover.
+func (c *Core) sayKept(l *Link, id ID, epoch uint32) {
+	if l.must(batch.Data, binary.AppendUvarint(appendID(nil, kindKept, id), uint64(epoch))) != nil {
 		c.count.lostReplies.Add(1)
 	}
 }

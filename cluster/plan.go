@@ -25,6 +25,9 @@ type plan struct {
 	others  bool // other nodes are alive
 	alone   bool // there is no other node, nor one that may come back
 	lost    bool // a node is dead, or not found yet, that may have sessions nobody else has
+	// place is this node's place among all that are known, the dead included:
+	// others know the same ones, so it is another there.
+	place int
 }
 
 type planNode struct {
@@ -79,6 +82,9 @@ func (p *plan) read(c *Core, v *View) {
 		n := &v.Nodes[i]
 		self := n.Name == c.o.Self.Node
 		p.others = p.others || !self && n.State.Serves()
+		if self {
+			p.place = i
+		}
 		p.alone = p.alone && (self || n.State == Left)
 		p.lost = p.lost || n.State == Dead || n.State == Suspect
 		if !n.Accepts() || len(p.nodes) == maxNodes {
@@ -186,6 +192,22 @@ func (p *plan) successor(part uint16, lost string) (l *Link, here bool) {
 		}
 	}
 	return nil, false
+}
+
+// successorAfter is successor when those up to a peer have said that they have
+// no copy: the next holder is asked. So all who have one agree on who takes it.
+// here is true as well if there is none left: who asks has one.
+func (p *plan) successorAfter(part uint16, lost string, after *Link) (l *Link, here bool) {
+	passed := false
+	for _, n := range p.order(part) {
+		node := p.nodes[n]
+		if l := node.worker(part); passed && node.name != lost {
+			return l, l == nil
+		} else if l == after {
+			passed = true
+		}
+	}
+	return nil, true
 }
 
 // mix is the finalizer of SplitMix64.

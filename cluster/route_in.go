@@ -166,6 +166,9 @@ func (in *inbound) notHere(r *reader, _ batch.Lane) error {
 		c.mu.Unlock()
 		return nil
 	}
+	if c.leaving.m[rt.id] != nil {
+		sure = notSure // it is on its way from here to there
+	}
 	if !slices.Contains(rt.tried, in.l) {
 		rt.tried = append(rt.tried, in.l)
 	}

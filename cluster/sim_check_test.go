@@ -124,8 +124,7 @@ func (w *world) expect(pub *simPub) {
 	for _, c := range pub.before {
 		known := pub.to != nil
 		for _, q := range w.live() {
-			k := pub.p.known[q.id]
-			if q != pub.p && (k == nil || k.state != Alive) {
+			if !pub.p.acts[q.id] {
 				continue
 			}
 			if s := q.store.byID[c.sid]; s != nil && !s.isPointer() {
@@ -138,8 +137,22 @@ func (w *world) expect(pub *simPub) {
 	}
 }
 
-// homeOf notes that a process has become the home of a session.
-func (w *world) homeOf(p *proc, s *simSession) { w.happened(uint64(s.Epoch)) }
+// homeOf notes that a process has become the home of a session: nobody else is
+// or was in that epoch.
+func (w *world) homeOf(p *proc, s *simSession) {
+	w.happened(uint64(s.Epoch))
+	at := ownership{s.ID, s.Epoch}
+	if q := w.owners[at]; q != nil && q != p {
+		w.fail("%s and %s are both home of %x in epoch %x", q.id, p.id, s.ID[:2], s.Epoch)
+	}
+	w.owners[at] = p
+}
+
+// ownership is one epoch of a session.
+type ownership struct {
+	id    ID
+	epoch uint32
+}
 
 // check finds what is wrong when all is quiet.
 func (w *world) check() {
@@ -281,7 +294,8 @@ func (w *world) checkQuiet(p *proc) {
 		"publications": len(c.pubs.open), "notifications": len(c.pubs.notes), "fetches": len(c.fetches.m),
 		"jobs": len(c.jobs), "bytes of requests": c.routes.bytes, "queue": len(c.spread.queue),
 		"waits": len(c.spread.waits), "orphans": len(c.taking.orphans),
-		"announcements": len(c.tidy.moved),
+		"announcements": len(c.tidy.moved), "departures": len(c.leaving.m),
+		"merges": len(c.merging.m), "merges taken": len(c.merging.taken),
 	} {
 		if n != 0 {
 			w.fail("%s: %s left: %d", p.id, what, n)

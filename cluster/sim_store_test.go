@@ -166,6 +166,7 @@ func (st *simStore) Replace(ref uint64, full *Snapshot) (extra []Event, ok bool)
 			extra = append(extra, e)
 		}
 	}
+	st.p.w.note("%s has %x from %v in epoch %x, not %x; pointer %v, %d more events", st.p.id, s.ID[:2], st.p.core.link(full.home()).peer, full.Epoch, s.Epoch, full.isPointer(), len(extra))
 	st.set(s, full)
 	return extra, true
 }
@@ -252,12 +253,13 @@ func (st *simStore) Promote(ref uint64, epoch uint32, unclean bool) bool {
 	st.p.w.note("%s is home of %x, epoch %d, unclean %v, topics %v, last %x", st.p.id, s.ID[:2], epoch, unclean, s.topics, s.log.Last)
 	if s.Home == 0 {
 		s.Epoch = epoch
+		st.p.w.homeOf(st.p, s)
 		return true
 	}
 	s.Home, s.Epoch, s.unsent = 0, epoch, 0
 	if unclean {
 		s.stream, s.opened = simStream{}, false
-		next := (uint64(s.log.Last) + 1<<16) | (1<<epochBits - 1)
+		next := max((uint64(s.log.Last)+1<<16)|(1<<epochBits-1), uint64(epoch>>movesBits)<<epochBits-1)
 		if next >= math.MaxUint32 {
 			st.p.w.fail("no epoch left")
 		}

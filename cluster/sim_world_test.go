@@ -31,9 +31,10 @@ type world struct {
 	clients []*client
 	pubs    []*simPub
 	later   []func() // ends faults
-	quiet   bool     // no faults, no new work
-	doubled int      // events that clients had twice because of mayDouble
-	repeats int      // see repeated
+	owners  map[ownership]*proc
+	quiet   bool // no faults, no new work
+	doubled int  // events that clients had twice because of mayDouble
+	repeats int  // see repeated
 	// mayDouble says that a home may have written an event to a client that
 	// never reached a copy: a machine was lost, or the network between.
 	mayDouble bool
@@ -73,7 +74,7 @@ func (q *simQueue) Pop() any {
 }
 
 func newWorld(seed uint64, trace bool) *world {
-	return &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5eed)), trace: trace, blocked: map[[2]string]bool{}}
+	return &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5eed)), trace: trace, blocked: map[[2]string]bool{}, owners: map[ownership]*proc{}}
 }
 
 // after runs f when d has passed.
@@ -148,6 +149,7 @@ type proc struct {
 	version  uint64
 	known    map[PeerID]*knownPeer
 	draining map[string]bool
+	acts     map[PeerID]bool // whom it saw alive when it stepped last
 
 	links map[*Link]*simEnd
 	conns map[uint64]*clientConn
@@ -208,12 +210,23 @@ func (p *proc) step(n uint64) {
 		return // an earlier one was wanted
 	}
 	p.stepN = 0
+	p.w.checkPubs(p) // what was acknowledged before it acts on its latest view
+	p.acts = p.alive()
 	if p.core.Step() {
 		p.stepIn(p.w.between(20*time.Microsecond, 200*time.Microsecond))
 	} else {
 		p.stepIn(stepEvery)
 	}
 	p.w.checkPubs(p)
+}
+
+// alive returns whom it sees alive.
+func (p *proc) alive() map[PeerID]bool {
+	all := map[PeerID]bool{p.id: true}
+	for id, k := range p.known {
+		all[id] = k.state == Alive
+	}
+	return all
 }
 
 // tick is the process's idea of who is alive.

@@ -296,7 +296,7 @@ func (s *spreading) settle(c *Core, now time.Duration) {
 		switch {
 		case p.hash != w.view || c.taking.unsettled():
 			w.report(statusRetry, w.delivered)
-		case !p.alone && (!p.others || !c.fill.covered(c) || !w.held()):
+		case !p.alone && (!p.others || !c.fill.covered(c) || !w.held() || c.leftBefore(w.at)):
 			return
 		default:
 			c.count.ackSeconds(now - w.at)

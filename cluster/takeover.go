@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -115,11 +116,24 @@ func (t *takeover) see(c *Core, p *plan, ref uint64, s *Session) {
 // without its help. It is higher than any number of moves makes it that the lost
 // home and those on its side of a split may see meanwhile: the numbers of events
 // begin a new range with each takeover, and who has the highest must win.
-func takeoverEpoch(epoch uint32) uint32 { return (epoch | (1<<movesBits - 1)) + 1 }
+//
+// place is the place of the node that takes over. On two sides of a split two
+// nodes may take over from the same home; their epochs, and with them the ranges
+// of the numbers that they draw, must not be the same: a client that heard one
+// of them and comes to the other would be taken to have heard that.
+func takeoverEpoch(epoch uint32, place int) uint32 {
+	round := epoch>>movesBits>>placeBits + 1
+	return (round<<placeBits | uint32(place)&(1<<placeBits-1)) << movesBits
+}
 
-// movesBits is how many bits of an epoch count the moves since the last
-// takeover; more of them count as a takeover.
-const movesBits = 16
+const (
+	// movesBits is how many bits of an epoch count the moves since the last
+	// takeover; more of them count as a takeover.
+	movesBits = 16
+	// placeBits is how many bits say who took over. Of ten bits of a number that
+	// leaves seven for how often.
+	placeBits = 3
+)
 
 // take makes this peer the home of a copy whose home is lost. Step runs it.
 func (c *Core) take(ref uint64, id ID) {
@@ -128,34 +142,49 @@ func (c *Core) take(ref uint64, id ID) {
 	if !ok || s.Home == 0 || s.isPointer() || c.link(s.Home).alive.Load() {
 		return
 	}
-	if !c.o.Store.Promote(ref, takeoverEpoch(s.Epoch), true) {
+	c.seize(ref, c.link(s.Home), &s)
+	c.settled(id, s.Epoch)
+}
+
+// seize makes this peer home of a copy without the former home's help. The ID is
+// locked.
+func (c *Core) seize(ref uint64, former *Link, s *Session) {
+	epoch := takeoverEpoch(s.Epoch, c.plan.Load().place)
+	if !c.o.Store.Promote(ref, epoch, true) {
 		return
 	}
 	c.count.takeovers.Add(1)
 	// Should it return, it hears this before anything else.
-	c.stale(c.link(s.Home), &Session{ID: id, Epoch: takeoverEpoch(s.Epoch)})
+	c.stale(former, &Session{ID: s.ID, Epoch: epoch})
 	c.Opened(ref)
-	c.tidy.announceLater(c, ref, nil)
 	c.spread.replay(c, ref, nil)
+	c.tidy.announceLater(c, ref, nil)
 }
 
 // sendOrphans asks those who are to take sessions whether they have them.
 func (t *takeover) sendOrphans(c *Core) {
-	links := make([]*Link, 0, len(t.orphans))
-	for l := range t.orphans {
-		links = append(links, l)
-	}
-	slices.SortFunc(links, func(a, b *Link) int { return cmp.Compare(a.num, b.num) })
-	for _, l := range links {
-		for ids := range slices.Chunk(t.orphans[l], orphanIDs) {
-			if l.must(batch.Data, appendOrphans(orphanTake, ids)) != nil {
-				t.on.Store(true) // once more, when there is room
-				t.at = 0
-				return
-			}
+	for _, l := range sortedLinks(t.orphans) {
+		if !c.sendOrphans(l, orphanTake, t.orphans[l]) {
+			t.on.Store(true) // once more, when there is room
+			t.at = 0
+			return
 		}
 	}
 	t.orphans = nil
+}
+
+func (c *Core) sendOrphans(l *Link, mode byte, all []ID) bool {
+	for ids := range slices.Chunk(all, orphanIDs) {
+		if l.must(batch.Data, appendOrphans(mode, ids)) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// sortedLinks returns the links of which something is known, by number.
+func sortedLinks[T any](m map[*Link]T) []*Link {
+	return slices.SortedFunc(maps.Keys(m), func(a, b *Link) int { return cmp.Compare(a.num, b.num) })
 }
 
 const orphanIDs = 512 // in a message
@@ -164,6 +193,8 @@ const orphanIDs = 512 // in a message
 const (
 	orphanTake = iota // take it if you have it
 	orphanKeep        // I have none: take it yourself
+	orphanLeft        // you are its home by what I have, and do not keep it here
+	orphanGone        // I know nothing of it: forget it
 )
 
 func appendOrphans(mode byte, ids []ID) []byte {
@@ -182,8 +213,15 @@ type orphaned struct {
 
 func (in *inbound) orphan(r *reader, _ batch.Lane) error {
 	mode := r.uint8()
+	switch {
+	case mode > orphanGone:
+		return errMalformed
+	case mode >= orphanLeft:
+		return in.leftover(r, mode)
+	}
 	var back []ID
 	var mine []orphaned
+	further := map[*Link][]ID{}
 	c := in.l.core
 	for len(r.left) > 0 && !r.bad {
 		id := r.id()
@@ -200,7 +238,15 @@ func (in *inbound) orphan(r *reader, _ batch.Lane) error {
 		case ok && there && mode == orphanKeep && s.isPointer():
 			c.o.Store.Remove(ref) // nobody knows more of it
 		case ok && there && !s.isPointer():
-			mine = append(mine, orphaned{ref, id})
+			next, here := (*Link)(nil), true
+			if mode == orphanKeep {
+				next, here = c.plan.Load().successorAfter(partitionOf(id), c.link(s.home()).peer.Node, in.l)
+			}
+			if here {
+				mine = append(mine, orphaned{ref, id})
+			} else {
+				further[next] = append(further[next], id)
+			}
 		case mode == orphanTake:
 			back = append(back, id)
 		}
@@ -214,6 +260,11 @@ func (in *inbound) orphan(r *reader, _ batch.Lane) error {
 				c.take(o.ref, o.id) // not if its home is alive, or this is it
 			}
 		})
+	}
+	for _, l := range sortedLinks(further) {
+		if l.must(batch.Data, appendOrphans(orphanTake, further[l])) != nil {
+			c.count.lostReplies.Add(1)
+		}
 	}
 	if len(back) > 0 && in.l.must(batch.Data, appendOrphans(orphanKeep, back)) != nil {
 		c.count.lostReplies.Add(1) // they stay copies until their client comes

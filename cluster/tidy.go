@@ -28,7 +28,8 @@ type announced struct {
 	marks  []linkMark
 }
 
-// announcedMax bounds how many wait: the oldest are told of at once.
+// announcedMax bounds how many wait. With as many a session that is handed over
+// is not taken, and of one that was taken over is told at once.
 const announcedMax = 1 << 14
 
 func (t *tidying) announceLater(c *Core, ref uint64, former *Link) {
@@ -36,9 +37,9 @@ func (t *tidying) announceLater(c *Core, ref uint64, former *Link) {
 	if !ok {
 		return
 	}
-	if len(t.moved) == announcedMax {
-		c.announce(&t.moved[0])
-		t.moved = t.moved[1:]
+	if t.full() && former == nil {
+		c.announce(&announced{ref: ref, s: s})
+		return
 	}
 	var marks []linkMark
 	for _, l := range c.plan.Load().of(partitionOf(s.ID)) {
@@ -49,22 +50,34 @@ func (t *tidying) announceLater(c *Core, ref uint64, former *Link) {
 
 func (t *tidying) announce(c *Core) {
 	t.moved = slices.DeleteFunc(t.moved, func(a announced) bool {
+		if a.former != nil && !c.plan.Load().alone && !c.fill.covered(c) {
+			return false
+		}
 		for _, m := range a.marks {
 			if m.l.alive.Load() && !m.l.reached(m.m) {
 				return false
 			}
 		}
-		c.announce(&a)
-		return true
+		return c.announce(&a)
 	})
 }
 
+// full reports whether as many sessions have come as may wait.
+func (t *tidying) full() bool { return len(t.moved) >= announcedMax }
+
 // announce tells those of the first holders of a session who have no copy of
-// ours that we are home of it.
-func (c *Core) announce(a *announced) {
+// ours that we are home of it, and the former home that it need not answer for
+// it any more. It reports false if it is too early for that: the session has
+// gone further and has not arrived there.
+func (c *Core) announce(a *announced) bool {
 	if s, ok := c.o.Store.Load(a.ref); !ok || s.Home != 0 || s.Epoch != a.s.Epoch {
-		return // it has moved on
+		if a.former != nil && c.answersFor(a.s.ID) {
+			return false
+		}
+		c.sayArrived(a)
+		return true // it has moved on
 	}
+	c.sayArrived(a)
 	p := c.plan.Load()
 	part := partitionOf(a.s.ID)
 	targets := p.of(part)
@@ -81,10 +94,22 @@ func (c *Core) announce(a *announced) {
 			tell(l)
 		}
 	}
+	return true
 }
 
-// leftoverRounds is after how many rounds a copy is forgotten that its home, or
-// who takes that over, has not claimed.
+// sayArrived tells the former home that this one answers for the session.
+func (c *Core) sayArrived(a *announced) {
+	if a.former == nil {
+		return
+	}
+	b := binary.AppendUvarint(appendID(nil, kindArrived, a.s.ID), uint64(a.s.Epoch))
+	if a.former.must(batch.Data, b) != nil {
+		c.count.lostReplies.Add(1) // it goes on asking for copies to hold publications
+	}
+}
+
+// leftoverRounds is after how many rounds a copy that its home, or who takes
+// that over, has not claimed is asked for; a pointer is forgotten.
 const leftoverRounds = 2
 
 func partitionOf(id ID) uint16 { return shard.PartitionOf(shard.Key(id)) }
@@ -178,8 +203,11 @@ func (in *inbound) differ(r *reader, _ batch.Lane) error {
 	return nil
 }
 
-// collect forgets copies that nobody keeps here: their home is alive and has
-// not named them for two rounds.
+// collect looks for copies that nobody keeps here: their home is alive and has
+// not named them for two rounds. That alone is no reason to forget one: its home
+// may be waiting for a word about where it went (leaving.go), or have lost it.
+// So the home is asked, and a copy is forgotten only if that knows nothing of
+// the session.
 func (t *tidying) collect(c *Core) {
 	kept := map[uint64]bool{}
 	c.mu.Lock()
@@ -195,6 +223,7 @@ func (t *tidying) collect(c *Core) {
 		})
 		l.rx.Unlock()
 	}
+	ask := map[*Link][]ID{}
 	was := t.leftovers
 	t.leftovers = map[uint64]int{}
 	c.o.Store.Range(0, func(ref uint64, s Session) bool {
@@ -204,22 +233,65 @@ func (t *tidying) collect(c *Core) {
 		case !c.link(s.home()).alive.Load():
 			c.taking.again() // nobody has taken it over, or nobody has told us
 			return true
-		case kept[ref]:
+		case kept[ref], c.answersFor(s.ID), c.mergesOf(s.ID):
 			return true
 		}
-		if was[ref]+1 >= leftoverRounds {
+		switch t.leftovers[ref] = was[ref] + 1; {
+		case t.leftovers[ref] < leftoverRounds:
+		case s.isPointer():
 			c.forget(ref, s)
-		} else {
-			t.leftovers[ref] = was[ref] + 1
+		default:
+			l := c.link(s.home())
+			ask[l] = append(ask[l], s.ID)
 		}
 		return true
 	})
+	for _, l := range sortedLinks(ask) {
+		c.sendOrphans(l, orphanLeft, ask[l])
+	}
 }
 
 func (c *Core) forget(ref uint64, was Session) {
 	defer c.locked(was.ID).Unlock()
-	if s, ok := c.o.Store.Load(ref); ok && s.Home == was.Home && s.Epoch == was.Epoch {
+	if s, ok := c.o.Store.Load(ref); ok && s.Home == was.Home && s.Epoch == was.Epoch && !c.answersFor(s.ID) {
 		c.o.Store.Remove(ref)
 		c.count.collected.Add(1)
 	}
+}
+
+// leftover answers who has a copy that this peer does not keep there, or takes
+// that answer.
+func (in *inbound) leftover(r *reader, mode byte) error {
+	var gone []ID
+	c := in.l.core
+	for len(r.left) > 0 && !r.bad {
+		id := r.id()
+		ref, ok := c.o.Store.Find(id)
+		s, there := c.o.Store.Load(ref)
+		switch ok = ok && there; {
+		case r.bad:
+		case mode == orphanGone:
+			if ok && s.home() == in.l.num {
+				c.forget(ref, s)
+			}
+		case !ok:
+			gone = append(gone, id)
+		case s.Home != 0:
+			if !c.answersFor(id) {
+				c.stale(in.l, &s)
+			}
+		case !c.plan.Load().holds(in.l, partitionOf(id)): // else a fill brings it
+			b := binary.AppendUvarint(appendID(nil, kindElsewhere, id), uint64(s.Epoch))
+			if in.l.must(batch.Data, b) != nil {
+				c.count.lostReplies.Add(1) // it asks again
+			}
+		}
+	}
+	if err := r.end(); err != nil {
+		return err
+	}
+	if len(gone) > 0 && !c.sendOrphans(in.l, orphanGone, gone) {
+		c.count.lostReplies.Add(1) // likewise
+	}
+	return nil
 }

@@ -20,11 +20,13 @@ const (
 	// Between homes.
 	kindElsewhere // id, epoch: the sender is home of it, and the receiver holds no copy
 	kindStale     // id, epoch, incarnation: what kindOpen said is out of date
-	kindMerge     // id, events that the home lacks
+	kindMerge     // number, id, events that the home lacks
+	kindMerged    // number, how it ended
 	kindOrphan    // ids whose home is lost and which the receiver is to take
 	kindMoved     // conn, framing, processed publications, session: the receiver is the home
 	kindFetch     // id: the receiver is to hand it over
-	kindKept      // id: it cannot be handed over now
+	kindKept      // id, epoch: what was handed over is not taken; with epoch 0, it cannot be handed over now
+	kindArrived   // id, epoch: what was handed over is held here and by copies
 
 	// Requests on their way to a home.
 	kindForward // incarnation of the peer with the connection, conn, hops, id, request

@@ -52,16 +52,17 @@ type Events interface {
 	Floors(log uint32) [2]uint32
 	SetFloors(log uint32, floors [2]uint32) (sameLog uint32)
 	// NextEpoch raises the last number drawn so far that what is drawn from now
-	// on never meets what a lost home drew; a log 0 is made. last is 0 if there
-	// is no number left. A number's upper 10 bits count the epochs.
-	NextEpoch(log uint32) (sameLog, last uint32)
+	// on never meets what a lost home drew, nor what another one draws that takes
+	// over elsewhere as a takeover of another number; a log 0 is made. last is 0
+	// if there is no number left. A number's upper 10 bits are the takeover.
+	NextEpoch(log, takeover uint32) (sameLog, last uint32)
 	// Restream makes the events of stream from numbered above after events of
 	// stream to and returns how many.
 	Restream(log, from, to, after uint32) (n int)
 }
 
-// epochShift divides an event's number: above are the epochs of its log, of
-// which each home that takes over without the former's help begins one.
+// epochShift divides an event's number: above is the takeover after which it was
+// drawn. Each home that takes over without the former's help begins a range.
 const epochShift = 22
 
 // postBit marks the number of a stream that is the response to a POST; GET

@@ -147,7 +147,7 @@ func (e *fakeEvents) SetFloors(log uint32, floors [2]uint32) uint32 {
 }
 
 // NextEpoch knows 1024 epochs, of which the last is never begun.
-func (e *fakeEvents) NextEpoch(log uint32) (uint32, uint32) {
+func (e *fakeEvents) NextEpoch(log, _ uint32) (uint32, uint32) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	log, l := e.log(log)

@@ -49,7 +49,7 @@ func (s *Server) Promote(ref uint64, epoch uint32, clean bool) bool {
 	}
 	log := sess.Log
 	if !clean {
-		log = s.nextEpoch(log)
+		log = s.nextEpoch(log, epoch>>takeoverShift)
 	}
 	ok = s.o.Sessions.Update(ref, func(now *Session) {
 		now.Home, now.Epoch, now.Log = 0, epoch, log
@@ -67,13 +67,17 @@ func (s *Server) Promote(ref uint64, epoch uint32, clean bool) bool {
 	return ok
 }
 
-// nextEpoch begins a new range of a log's numbers. After a thousand there is
-// none left: the log ends, and a client that missed something is told so.
-func (s *Server) nextEpoch(log uint32) uint32 {
+// takeoverShift divides an epoch: above is the number of the latest takeover,
+// which no other process has taken for one of its own, below are moves.
+const takeoverShift = 16
+
+// nextEpoch begins a new range of a log's numbers. At a thousand there is none
+// left: the log ends, and a client that missed something is told so.
+func (s *Server) nextEpoch(log, takeover uint32) uint32 {
 	if s.o.Events == nil {
 		return log
 	}
-	next, last := s.o.Events.NextEpoch(log)
+	next, last := s.o.Events.NextEpoch(log, takeover)
 	if last == 0 {
 		s.dropLog(log)
 		return 0

@@ -162,7 +162,7 @@ func TestLogsRunOut(t *testing.T) {
 	if log, added := e.AppendAt(0, get, 7, body); log != 0 || added {
 		t.Errorf("AppendAt = %x, %v", log, added)
 	}
-	if log, last := e.NextEpoch(0); log != 0 || last != 0 {
+	if log, last := e.NextEpoch(0, 0); log != 0 || last != 0 {
 		t.Errorf("NextEpoch = %x, %d", log, last)
 	}
 	if lift, floors := e.Lift(0, 7), e.SetFloors(0, [2]uint32{7, 7}); lift != 0 || floors != 0 {

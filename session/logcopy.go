@@ -7,9 +7,9 @@ import "math"
 // numbers they have there.
 
 const (
-	// A number has 10 bits that count takeovers and 22 that count what was drawn
-	// since. Who draws more than 4 million goes on into the next ten bits: that
-	// is why NextEpoch looks lagMax ahead.
+	// A number has 10 bits that tell takeovers apart and 22 that count what was
+	// drawn since. Who draws more than 4 million goes on into the next ten bits:
+	// that is why NextEpoch looks lagMax ahead.
 	epochShift = 22
 	epochMask  = 1<<epochShift - 1
 
@@ -190,18 +190,21 @@ func (e *Events) Floors(log uint32) (floors [2]uint32) {
 
 // NextEpoch makes Last so high that no number drawn from now on can have been
 // drawn by a home that is gone, if that was less than 65,536 numbers ahead of
-// this log; log 0 makes a log. last is the new Last. Its upper 10 bits count
-// takeovers, the lower 22 are set: the next number drawn has the next epoch.
+// this log; log 0 makes a log. last is the new Last: its lower 22 bits are set,
+// so that the next number drawn has the upper 10 bits that follow. Those are
+// takeover, or higher ones if the log has reached them: two processes that take
+// over without knowing of each other draw no number alike if each names a
+// takeover of its own.
 //
 // When there is no epoch left the log stays as it is and last is 0; so it is for
 // a log that was dropped, and with newLog if there are 2^24 logs.
-func (e *Events) NextEpoch(log uint32) (newLog, last uint32) {
+func (e *Events) NextEpoch(log, takeover uint32) (newLog, last uint32) {
 	s, l, log := e.lockOpen(log)
 	defer s.mu.Unlock()
 	if l == nil {
 		return log, 0
 	}
-	next := (uint64(l.seq) + lagMax) | epochMask
+	next := max((uint64(l.seq)+lagMax)|epochMask, uint64(takeover)<<epochShift-min(uint64(takeover), 1))
 	if next >= math.MaxUint32 {
 		return log, 0
 	}

@@ -159,7 +159,7 @@ func TestNextEpoch(t *testing.T) {
 	} {
 		e := NewEvents(EventsOptions{})
 		log := e.Lift(0, c.last)
-		got, last := e.NextEpoch(log)
+		got, last := e.NextEpoch(log, 0)
 		want := c.want
 		if got != log || last != want {
 			t.Errorf("NextEpoch after %x = %x, %x, want %x, %x", c.last, got, last, log, want)
@@ -175,12 +175,12 @@ func TestNextEpoch(t *testing.T) {
 		}
 	}
 	e := NewEvents(EventsOptions{})
-	log, last := e.NextEpoch(0)
+	log, last := e.NextEpoch(0, 0)
 	if log == 0 || last != epoch-1 {
 		t.Errorf("NextEpoch of no log = %x, %x", log, last)
 	}
 	e.Drop(log)
-	if got, last := e.NextEpoch(log); got != log || last != 0 {
+	if got, last := e.NextEpoch(log, 0); got != log || last != 0 {
 		t.Errorf("NextEpoch of a dropped log = %x, %x", got, last)
 	}
 }

@@ -148,7 +148,7 @@ func (m *eventsMachine) nextEpoch(t *rapid.T) {
 	if m.e.Last(log)>>epochShift > 1 {
 		t.Skip("takeovers enough")
 	}
-	got, last := m.e.NextEpoch(log)
+	got, last := m.e.NextEpoch(log, 0)
 	l := m.made(t, log, got, last)
 	if l == nil {
 		return
