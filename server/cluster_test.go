@@ -273,6 +273,13 @@ func TestClusterOptions(t *testing.T) {
 			t.Errorf("%v, want %q", err, tt.want)
 		}
 	}
+	valid := ClusterOptions{Node: "n", Gossip: "127.0.0.1:0", Peer: "127.0.0.1:0", Keys: keys}
+	for bytes, refused := range map[int]bool{8 << 20: false, 8<<20 + 1: true} {
+		o := Options{Cluster: &valid, Events: EventLimits{Bytes: bytes}}
+		if err := o.fill(); (err != nil) != refused {
+			t.Errorf("%d bytes of events: %v", bytes, err)
+		}
+	}
 	for _, o := range []ClusterOptions{
 		{Node: "n", Gossip: "127.0.0.1:0", Peer: "no address", Keys: keys}, {Node: "n", Gossip: "no address", Peer: "127.0.0.1:0", Keys: keys},
 		{Node: "a name", Gossip: "127.0.0.1:0", Peer: "127.0.0.1:0", Keys: keys},

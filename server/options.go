@@ -125,10 +125,14 @@ func Bind(addr string) (*os.File, error) { return loop.Bind(addr) }
 // mean the defaults.
 type EventLimits struct {
 	Count  int           // events of a session; negative: nothing is kept. Default: 256
-	Bytes  int           // bytes of messages of a session. Default: 256 KiB
+	Bytes  int           // bytes of messages of a session, in a cluster at most 8 MiB. Default: 256 KiB
 	Age    time.Duration // of an event. Default: 5 min
 	Budget int64         // memory of the events of all sessions, in bytes. Default: 64 MiB
 }
+
+// clusterEventsBytes bounds Events.Bytes in a cluster, where a session goes to
+// other processes with its events as one message, of at most 16 MiB.
+const clusterEventsBytes = 8 << 20
 
 // Defaults that other fields do not compute.
 const (
@@ -219,6 +223,9 @@ func (o *Options) check() error {
 	}
 	if e := &o.Events; e.Bytes < 0 || e.Age < 0 || e.Budget < 0 {
 		errs = append(errs, errors.New("server: Events.Bytes, Age and Budget must not be negative"))
+	}
+	if o.Cluster != nil && o.Events.Bytes > clusterEventsBytes {
+		errs = append(errs, errors.New("server: Events.Bytes must not exceed 8 MiB in a cluster"))
 	}
 	return errors.Join(errs...)
 }
