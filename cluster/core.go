@@ -331,6 +331,7 @@ func (c *Core) applyView(now time.Duration) {
 		c.greet(l)
 	}
 	c.fill.uncertain = true
+	c.retire(v, links)
 	for _, l := range died {
 		c.log.Info("peer lost", "peer", l.peer.String())
 		c.o.Store.PeerGone(l.num)

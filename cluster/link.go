@@ -32,6 +32,7 @@ type Link struct {
 	mu       sync.Mutex
 	m        *batch.Link          // guarded by mu
 	life     uint32               // guarded by mu; how many machines there were, see reset
+	retired  uint32               // guarded by mu; the life that holds nothing, see retire
 	appended [batch.Lanes]uint64  // guarded by mu; last message of each lane
 	written  [batch.Lanes]uint64  // guarded by mu; last message that was given to the kernel
 	stalled  bool                 // guarded by mu; written was waited for in vain and has not moved since
@@ -80,21 +81,17 @@ func (l *Link) reset() bool {
 	defer l.rx.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.life++; l.life == 1 {
+	if l.life == 0 {
+		l.life = 1
 		return false
 	}
-	l.m = l.machine()
-	l.in = inbound{}
-	l.in.init(l)
-	l.appended, l.written = [batch.Lanes]uint64{}, [batch.Lanes]uint64{}
-	l.bodies = [batch.Lanes]bodyOut{}
+	l.renew()
 	for i := range l.parts {
 		if part := &l.parts[i]; part.state != partNone {
 			*part = partition{state: partWanted}
 			l.overrun = true
 		}
 	}
-	l.filling, l.behind, l.stalled = 0, 0, false
 	return true
 }
 
