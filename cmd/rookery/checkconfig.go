@@ -45,7 +45,7 @@ the file, that over defaults. An unknown key or a bad value ends with exit code 
 		if err := s.load(); err != nil {
 			return usageError{err}
 		}
-		advice := readLimits().advice(&s.config)
+		advice := readLimits(environ).advice(&s.config)
 		if asJSON {
 			return printJSON(cmd.OutOrStdout(), struct {
 				Settings []effective `json:"settings"`

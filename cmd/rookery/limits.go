@@ -1,12 +1,18 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
 
-// limits are the bounds the kernel sets; zero where it has none to tell.
+	tuning "github.com/rookery-server/rookery/vm-tuning"
+)
+
+// limits are what the system lets this process have.
 type limits struct {
-	openFiles     uint64 // RLIMIT_NOFILE, soft
+	openFiles     uint64 // RLIMIT_NOFILE, soft; zero: not known
 	openFilesHard uint64
-	backlog       int // net.core.somaxconn
+	machine       *tuning.Machine
 }
 
 // advisory is a warning with its remedy.
@@ -17,30 +23,48 @@ type advisory struct {
 
 func (a advisory) String() string { return a.What + "; " + a.Remedy }
 
-const (
-	openFilesFloor = 4096 // below this a node of ordinary use runs out
-	backlogFloor   = 4096 // the kernel's own default since 5.4
-	reserveFDs     = 64   // descriptors that are no client's
-)
+const reserveFDs = 64 // descriptors that are no client's
 
-// advice names limits that c will meet. The Go runtime has already raised the
-// soft limit of open files to the hard one when main starts.
+// advice names limits that c will meet: what 'rookery tune check' calls lacking
+// for as many connections as conns-max says, or for any use where it does not.
+// The Go runtime has already raised the soft limit of open files to the hard
+// one when main starts.
 func (l limits) advice(c *config) []advisory {
 	all := []advisory{}
-	add := func(what, remedy string) { all = append(all, advisory{what, remedy}) }
-	const raise = "raise it: LimitNOFILE=1048576 in the systemd unit, --ulimit nofile=1048576:1048576 for Docker, ulimit -n in a shell"
-	clients := uint64(divideUp(max(c.connsMax, 0), max(int(c.workers), 1))) // of one process
-	switch {
-	case l.openFiles == 0: // nothing known
-	case l.openFiles < l.openFilesHard:
-		add(fmt.Sprintf("open files: the soft limit %d is below the hard limit %d and could not be raised", l.openFiles, l.openFilesHard), "start with ulimit -n "+fmt.Sprint(l.openFilesHard))
-	case clients > 0 && l.openFiles < clients+reserveFDs:
-		add(fmt.Sprintf("open files: the limit %d is too low for conns-max %d", l.openFiles, clients), raise+"; or run more --workers")
-	case l.openFiles < openFilesFloor:
-		add(fmt.Sprintf("open files: the limit %d leaves room for about %d clients", l.openFiles, max(int64(l.openFiles)-reserveFDs, 0)), raise)
+	if l.openFiles < l.openFilesHard {
+		all = append(all, advisory{
+			fmt.Sprintf("open files: the soft limit %d is below the hard limit %d and could not be raised", l.openFiles, l.openFilesHard),
+			fmt.Sprintf("start with ulimit -n %d", l.openFilesHard),
+		})
 	}
-	if l.backlog > 0 && l.backlog < backlogFloor {
-		add(fmt.Sprintf("net.core.somaxconn is %d: bursts of new connections will be refused", l.backlog), "sysctl -w net.core.somaxconn=65535")
+	if l.machine.Supported() != nil {
+		return all // a system for development
+	}
+	r := tuneRequest(c.connsMax, int(c.workers))
+	wanted := ""
+	if r.Conns > 0 {
+		wanted = fmt.Sprintf(" for %d connections", r.Conns)
+	}
+	for _, f := range tuning.Default().Check(l.machine, r) {
+		if f.Status == tuning.Lacking {
+			all = append(all, advisory{fmt.Sprintf("%s is %s, %s wanted%s: %s", f.Name, f.Have, f.Least, wanted, f.Effect), f.Fix})
+		}
 	}
 	return all
+}
+
+// tuneRequest is what a node with so many connections, 0 if nobody says, and
+// workers asks of its machine.
+func tuneRequest(conns, workers int) tuning.Request {
+	return tuning.Request{Profile: tuning.Server, Conns: int64(conns), Processes: int64(workers)}
+}
+
+// followMemory gives the Go runtime the memory limit of the control group, less
+// what the kernel keeps for conns sockets, divided among the workers. With a
+// limit in GOMEMLIMIT, or none anywhere, it does nothing.
+func followMemory(m *tuning.Machine, conns, workers int, log *slog.Logger) {
+	if n, ok := tuning.Default().MemoryLimit(m, tuneRequest(conns, workers)); ok {
+		debug.SetMemoryLimit(n)
+		log.Info("memory limit taken from the control group; GOMEMLIMIT would override it", "bytes", n)
+	}
 }

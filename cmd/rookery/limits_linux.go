@@ -1,22 +1,17 @@
 package main
 
 import (
-	"os"
-	"strconv"
-	"strings"
-
 	"golang.org/x/sys/unix"
+
+	tuning "github.com/rookery-server/rookery/vm-tuning"
 )
 
 // readLimits asks the kernel.
-func readLimits() limits {
-	var l limits
+func readLimits(environ []string) limits {
+	l := limits{machine: &tuning.Machine{Environ: environ}}
 	var nofile unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &nofile) == nil {
 		l.openFiles, l.openFilesHard = nofile.Cur, nofile.Max
-	}
-	if text, err := os.ReadFile("/proc/sys/net/core/somaxconn"); err == nil {
-		l.backlog, _ = strconv.Atoi(strings.TrimSpace(string(text))) // 0: not known
 	}
 	return l
 }

@@ -60,7 +60,7 @@ SIGTERM or SIGINT: stop accepting, finish calls in flight, close. A second one e
 			go hangOn(cmd.InOrStdin(), signals) // ends with the process that holds the other end, or with this one
 		}
 		log := s.logger(cmd.ErrOrStderr())
-		l := readLimits()
+		l := readLimits(environ)
 		n, why := s.resolveWorkers(l)
 		if s.workers == workersAuto {
 			log.Info("workers chosen", "workers", n, "because", why)
@@ -72,6 +72,7 @@ SIGTERM or SIGINT: stop accepting, finish calls in flight, close. A second one e
 		if n > 1 {
 			return supervise(cmd.Context(), s, n, signals, cmd.OutOrStdout(), log)
 		}
+		followMemory(l.machine, s.connsMax, 1, log)
 		return serve(cmd.Context(), &s.config, signals, cmd.OutOrStdout(), log)
 	}
 	return cmd

@@ -45,7 +45,9 @@ func workerCommands(environ []string) []*cobra.Command {
 		signals := make(chan os.Signal, 1)
 		signal.Notify(signals, syscall.SIGTERM)
 		defer signal.Stop(signals)
-		return work(cmd.Context(), &s.config, w, signals, s.logger(cmd.ErrOrStderr()).With("worker", w.Number))
+		log := s.logger(cmd.ErrOrStderr()).With("worker", w.Number)
+		followMemory(readLimits(environ).machine, s.connsMax*w.Workers, w.Workers, log) // conns-max is one worker's part here
+		return work(cmd.Context(), &s.config, w, signals, log)
 	}
 	return []*cobra.Command{cmd}
 }

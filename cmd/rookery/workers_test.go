@@ -2,7 +2,6 @@ package main
 
 import (
 	"reflect"
-	"strings"
 	"testing"
 )
 
@@ -79,16 +78,5 @@ func TestPerWorker(t *testing.T) {
 	want = map[string]string{"workers": "4", "conns-max": "0", "sessions-max": "1", "event-budget": "1"}
 	if got := c.perWorker(4); !reflect.DeepEqual(got, want) {
 		t.Errorf("settings %v, want %v", got, want)
-	}
-}
-
-// The limit of open files is one process's.
-func TestAdviceCountsWorkers(t *testing.T) {
-	l := limits{openFiles: 20_000, openFilesHard: 20_000}
-	for workers, warned := range map[workerCount]bool{1: true, 3: true, 6: false} {
-		advice := l.advice(&config{connsMax: 100_000, workers: workers})
-		if got := len(advice) > 0 && strings.Contains(advice[0].What, "open files"); got != warned {
-			t.Errorf("%v workers: %v", workers, advice)
-		}
 	}
 }
