@@ -29,7 +29,7 @@ type fake struct {
 	mute      bool // accept and never answer
 	wrong     bool // answer with something else
 	oneShot   bool // close after a reply
-	brief     bool // end streams at once
+	brief     bool // streams end with what they begin with
 	noSession bool
 	farewell  bool         // announce the end of the connection with each answer to a POST
 	impatient bool         // end the tool confirm without a question
@@ -278,10 +278,13 @@ func (f *fake) stream(w http.ResponseWriter, r *http.Request, uri, first string)
 	touched := f.touches(uri) // before the client knows that the stream is open
 	w.Header().Set("Content-Type", "text/event-stream")
 	_, _ = io.WriteString(w, first)
+	if f.brief {
+		return // in one piece: nobody sees the stream before its end
+	}
 	_ = http.NewResponseController(w).Flush()
 	comment := time.NewTicker(50 * time.Millisecond)
 	defer comment.Stop()
-	for !f.brief && f.turn.Load() != turnQuit {
+	for f.turn.Load() != turnQuit {
 		select {
 		case <-comment.C:
 			_, _ = io.WriteString(w, ":\n\n")
