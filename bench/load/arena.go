@@ -1,8 +1,9 @@
 package load
 
 // arena keeps short strings of many clients (session ids, last event ids)
-// without a pointer for each. Its memory is that of the most it ever held, in
-// steps of arenaStep bytes.
+// without a pointer for each. Places come in steps of arenaStep bytes; one that is
+// given up serves a string of the same size again, so there are as many of each
+// size as there ever were at a time.
 type arena struct {
 	bytes []byte
 	free  [arenaClasses][]uint32 // of places, by size ÷ arenaStep

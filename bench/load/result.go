@@ -153,7 +153,8 @@ type Checks struct {
 	Unrelated int64 `json:"unrelated"` // other messages on streams
 }
 
-// Violations is how much was wrong: order, doubles, gaps that stayed.
+// Violations is how much was wrong: what was out of order, skipped, doubled or
+// not asked for.
 func (c *Checks) Violations() int64 {
 	return c.OutOfOrder + c.Unasked + c.Gaps + c.Doubled
 }
