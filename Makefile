@@ -11,8 +11,10 @@ GO        ?= go
 FUZZTIME  ?= 5s
 BENCHTIME ?= 200ms
 SIMTIME   ?= 2m
+CHECK_TIMEOUT ?= 300
 RUN       ?=
 ARGS      ?=
+ADMIN     ?= 127.0.0.1:7690
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -26,7 +28,8 @@ GOLANGCI := .cache/bin/golangci-lint-$(GOLANGCI_VERSION)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^## ---- /{printf "\n%s\n", substr($$0, 9)} \
+	/^[a-zA-Z0-9_-]+:.*## /{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ## ---- build and run
 
@@ -34,9 +37,25 @@ help: ## list the targets
 run: build ## build and serve on the default ports (ARGS="--http 127.0.0.1:8080")
 	bin/rookery serve $(ARGS)
 
+.PHONY: dev
+dev: ## serve with debug logging, and build and start anew when a Go file changes (ARGS as for run)
+	scripts/dev.sh $(ARGS)
+
 .PHONY: cluster
 cluster: build ## build and run four nodes on this machine until Ctrl-C (ARGS="--nodes 3 -- --durability async")
 	bin/rookery cluster up $(ARGS)
+
+.PHONY: start-cluster
+start-cluster: build ## four nodes in the background (PORT_BASE=8600 for a second cluster; ARGS="--nodes 3", --status)
+	scripts/start-cluster.sh $(ARGS)
+
+.PHONY: stop-cluster
+stop-cluster: ## end them
+	scripts/stop-cluster.sh $(ARGS)
+
+.PHONY: observer
+observer: build ## live view of the cluster at ADMIN (127.0.0.1:7690); the same as rookery top (ARGS=--once, --json)
+	bin/rookery top --admin $(ADMIN) $(ARGS)
 
 .PHONY: build
 build: ## write bin/rookery
@@ -125,11 +144,72 @@ bench-cpu: build baseline ## server CPU per message beside the baselines (ARGS=-
 bench-cluster: build ## four nodes: death, failover, fan-out, copies, acknowledgements (ARGS='kill --kills 20', --quick, --json)
 	bin/rookery bench-cluster $(ARGS)
 
+## ---- containers: Docker, Podman or Buildah, whichever works; else they say why none does
+
+.PHONY: docker-build
+docker-build: ## build the image rookery:VERSION, a static binary and nothing else (IMAGE, PLATFORM=linux/arm64, ENGINE)
+	scripts/image.sh build
+
+.PHONY: docker-try
+docker-try: ## run the image: version, health, a call, a gentle end
+	scripts/image.sh try
+
+.PHONY: docker-up
+docker-up: ## four nodes in containers (deploy/compose.yaml)
+	scripts/image.sh up
+
+.PHONY: docker-down
+docker-down: ## end them
+	scripts/image.sh down
+
+.PHONY: docker-push
+docker-push: ## push the image (DOCKER_REGISTRY=registry.example.com/team)
+	scripts/image.sh push
+
+.PHONY: colima-setup
+colima-setup: ## a container engine in a machine of its own, where Colima is installed (CPUS, MEMORY)
+	scripts/colima.sh setup
+
+.PHONY: colima-test
+colima-test: ## build the image there and run four nodes
+	scripts/colima.sh test
+
+.PHONY: colima-clean
+colima-clean: ## delete that machine
+	scripts/colima.sh clean
+
+.PHONY: swarm-init
+swarm-init: ## write a stack of four nodes for a Docker swarm under swarm/ (NODES, IMAGE)
+	scripts/swarm.sh init
+
+.PHONY: swarm-deploy
+swarm-deploy: ## hand it to the swarm
+	scripts/swarm.sh deploy
+
+.PHONY: swarm-monitor
+swarm-monitor: build ## live view of the stack, or where none runs of the cluster at ADMIN (ARGS as for observer)
+	ADMIN=$(ADMIN) scripts/swarm.sh monitor $(ARGS)
+
+## ---- release
+
+.PHONY: release-prod
+release-prod: ## static binaries for Linux on amd64 and arm64, checksums and bills of materials in dist/, built twice and compared
+	scripts/release.sh --prove $(ARGS)
+
 ## ---- care
 
 .PHONY: check
-check: fmt-check vet lint ## what must hold before a commit, without the long tests
+check: fmt-check vet lint shellcheck ## what must hold before a commit, without the long tests
 	$(GO) test ./internal/lint
+
+# The first time the linter is built, which alone takes minutes.
+.PHONY: workspace-check
+workspace-check: $(GOLANGCI) ## check, build and short tests in less than 5 minutes, or it stops (CHECK_TIMEOUT=300 seconds)
+	@scripts/within.sh $(CHECK_TIMEOUT) $(MAKE) --no-print-directory check build short
+
+.PHONY: short
+short: ## unit tests without those of sheer size (RUN=regexp)
+	$(GO) test -short -run '$(RUN)' $(PACKAGES)
 
 .PHONY: fmt
 fmt: ## format all Go files
@@ -155,10 +235,28 @@ $(GOLANGCI):
 	GOBIN=$(CURDIR)/.cache/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv .cache/bin/golangci-lint $@
 
+.PHONY: shellcheck
+shellcheck: ## shellcheck for all scripts
+	@command -v shellcheck >/dev/null || { echo 'shellcheck is missing: apt-get install shellcheck, brew install shellcheck' >&2; exit 1; }
+	shellcheck -x .ci/run $$(git ls-files --cached --others --exclude-standard '*.sh')
+
+.PHONY: validate
+validate: ## each target that is documented exists (scripts/validate-makefile.sh --run tries them)
+	scripts/validate-makefile.sh $(ARGS)
+
 .PHONY: clean
 clean: ## remove what was built and measured
 	rm -rf bin results dist
 
+.PHONY: clean-100k-data
+clean-100k-data: ## remove what runs of the 100K suite left: results/100k
+	rm -rf results/100k
+
 .PHONY: distclean
-distclean: clean ## clean, and remove installed tools and node modules
+distclean: clean ## clean, end clusters of start-cluster, and remove installed tools and node modules
+	@for state in .cache/cluster/*/; do [ ! -d "$$state" ] || STATE_DIR=$${state%/} scripts/stop-cluster.sh; done
 	rm -rf .cache e2e/node_modules
+
+.PHONY: clean-all
+clean-all: distclean ## distclean, and forget test results and fuzz inputs that Go has cached
+	$(GO) clean -testcache -fuzzcache
