@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/rookery-server/rookery/loop"
 )
@@ -197,7 +196,7 @@ func TestMoreConsumes(t *testing.T) {
 			t.N += blank // also before an unfinished line
 			return v
 		}
-		_, addr := newGroup(t, portable, loop.Options{RequestTimeout: 200 * time.Millisecond}, &proto{step: step, closed: onClosed})
+		_, addr := newGroup(t, portable, loop.Options{}, &proto{step: step, closed: onClosed})
 		c := dial(t, addr)
 		c.send("a\n")
 		c.expect("a\n")
