@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -52,11 +53,11 @@ func TestGenerated(t *testing.T) {
 	}
 }
 
-// shellcheck finds nothing. In CI it must be there.
+// shellcheck finds nothing. In CI it must be there, on Linux.
 func TestShellcheck(t *testing.T) {
 	tool, err := exec.LookPath("shellcheck")
 	if err != nil {
-		if os.Getenv("CI") != "" {
+		if os.Getenv("CI") != "" && runtime.GOOS == "linux" {
 			t.Fatal("shellcheck is missing: install Debian's package shellcheck")
 		}
 		t.Skip("shellcheck is not installed (Debian: apt-get install shellcheck): the scripts are not looked at")
