@@ -86,7 +86,7 @@ func TestEventsAreAudited(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := &mcpServer{events: test.events}
 			o := mcpOptions(test.p, s.serve(t))
-			o.Timeout = 2 * time.Second // for which the audit waits
+			o.Timeout = time.Second // for which the audit waits
 			f, ctx := begin(t, o)
 			for range 4 {
 				if _, err := f.Publish(ctx); err != nil {
@@ -282,8 +282,8 @@ func TestTargetsTakeTurns(t *testing.T) {
 		f, ctx := begin(t, o)
 		st := callUntil(t, f, 500, 100)
 		a.mu.Lock()
-		if len(a.streams) != 5 || a.calls < 30 || a.calls > 70 {
-			t.Errorf("spread %v: %d streams and %d calls at the first of two targets", spread, len(a.streams), a.calls)
+		if share := float64(a.calls) / float64(st.Total.Sent); len(a.streams) != 5 || share < 0.25 || share > 0.75 {
+			t.Errorf("spread %v: %d streams and %.2f of the calls at the first of two targets", spread, len(a.streams), share)
 		}
 		a.mu.Unlock()
 		a.http.Close()
