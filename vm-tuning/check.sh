@@ -60,8 +60,8 @@ value() { # FILE: what it holds; the word in brackets where there is one
     done <"$root$1"
     return 0 # no such line: empty
   fi
-  text=''
-  { IFS= read -r text <"$root$1"; } 2>/dev/null || : # the last line may lack its end
+  # Not with read, which takes single bytes: the kernel answers only the first.
+  text=$(cat "$root$1" 2>/dev/null) || return 0
   case $text in
     *\[*\]*)
       text=${text#*\[}

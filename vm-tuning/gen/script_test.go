@@ -158,6 +158,27 @@ func TestScriptsAgreeWithTheProgram(t *testing.T) {
 	}
 }
 
+// And of this machine, whose kernel has ways of its own to be read.
+func TestScriptsReadTheKernel(t *testing.T) {
+	m := &tuning.Machine{}
+	if err := m.Supported(); err != nil {
+		t.Skip(err)
+	}
+	r := tuning.Request{Profile: tuning.Server, Conns: 1_000_000, Processes: 1}
+	for _, shell := range shells(t) {
+		want := planned(m, r)
+		out, _ := script(t, shell, "apply.sh", "-n", "-c", "1000000")
+		if got := linesWith(out, "would set: "); !slices.Equal(got, want) {
+			t.Errorf("%v: apply.sh would set\n%s\nthe program\n%s", shell, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		lines, _ := expected(m, r)
+		out, _ = script(t, shell, "check.sh", "-c", "1000000")
+		if got := said(out); !slices.Equal(got, lines) {
+			t.Errorf("%v: check.sh says\n%s\nthe program\n%s", shell, strings.Join(got, "\n"), strings.Join(lines, "\n"))
+		}
+	}
+}
+
 // expected is what check.sh is to say, a line a finding.
 func expected(m *tuning.Machine, r tuning.Request) (lines []string, faults bool) {
 	for _, f := range tuning.Default().Check(m, r) {
