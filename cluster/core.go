@@ -103,6 +103,7 @@ type Core struct {
 
 	// Used by Step only.
 	spread  spreading
+	late    lateWrites
 	taking  takeover
 	fill    filler
 	tidy    tidying
@@ -257,6 +258,7 @@ func (c *Core) Step() (more bool) {
 	}
 	c.runJobs()
 	more = c.spread.step(c, now)
+	c.late.step(c, now)
 	more = c.fill.step(c, now) || more
 	more = c.away.step(c, now) || more
 	c.routes.expire(c, now)

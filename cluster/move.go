@@ -19,14 +19,26 @@ func (c *Core) HandOverTo(ref uint64, link uint32) {
 	if l == nil || !c.plan.Load().accepts(l) {
 		return // a node that drains would give it away again
 	}
-	c.later(func() { c.handOver(ref, l) })
+	c.handOverSoon(ref, l)
+}
+
+// handOverSoon hands a session over as soon as nobody waits for something to be
+// written: a handover writes it at once.
+func (c *Core) handOverSoon(ref uint64, l *Link) {
+	c.later(func() {
+		if c.late.busy() {
+			c.handOverSoon(ref, l)
+			return
+		}
+		c.handOver(ref, l)
+	})
 }
 
 // handOver runs in Step, between two publications. It reports whether the
 // session has moved.
 func (c *Core) handOver(ref uint64, l *Link) bool {
 	s, ok := c.o.Store.Load(ref)
-	if !ok || s.Home != 0 || !l.alive.Load() {
+	if !ok || s.Home != 0 || !l.alive.Load() || c.late.busy() {
 		return false
 	}
 	defer c.locked(s.ID).Unlock()

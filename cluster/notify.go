@@ -152,6 +152,7 @@ func (c *Core) deliverNote(ref uint64, in notifying) {
 		c.noted(in.inc, in.number, noteLost)
 		return
 	}
+	c.late.add(ref)
 	if !c.o.Acked {
 		c.noted(in.inc, in.number, noteHeld)
 		return

@@ -64,6 +64,7 @@ func (s *spreading) replay(c *Core, ref uint64, seen map[uint64]uint64) (ok bool
 			continue
 		}
 		if c.o.Store.SpreadTo(ref, e.payload, e.origin, true) == nil {
+			c.late.add(ref)
 			c.count.replayed.Add(1)
 		}
 	}

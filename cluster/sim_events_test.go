@@ -195,8 +195,6 @@ func (w *simWalk) Step(int) bool {
 	return len(w.refs) == 0
 }
 
-// Commit is not needed yet: Step writes.
-
 func (w *simWalk) Commit() {
 	for _, s := range w.visited {
 		if w.st.byRef[s.ref] == s {
@@ -218,9 +216,14 @@ func (st *simStore) SpreadTo(ref uint64, payload []byte, origin Origin, again bo
 		return nil
 	}
 	err := st.send(s, text, origin, again)
-	st.commit(s)
 	if errors.Is(err, errHasIt) {
 		return nil
 	}
 	return err
+}
+
+func (st *simStore) Commit(ref uint64) {
+	if s := st.byRef[ref]; s != nil {
+		st.commit(s)
+	}
 }

@@ -128,8 +128,8 @@ func (s *spreading) step(c *Core, now time.Duration) (more bool) {
 		return false
 	}
 	if s.flushing.Load() {
-		if !s.flushed() {
-			if now < s.flushBy || s.cutOff() && now < s.flushBy+verdictWait {
+		if !flushed(s.flush) {
+			if now < s.flushBy || cutOff(s.flush) && now < s.flushBy+verdictWait {
 				return false // Written comes, or a verdict
 			}
 			s.stalled(c)
@@ -140,7 +140,7 @@ func (s *spreading) step(c *Core, now time.Duration) (more bool) {
 		s.visited = s.walk.Step(spreadStep)
 		s.flush, s.flushBy = c.marks(), now+flushWait
 		s.flushing.Store(true)
-		return s.flushed()
+		return flushed(s.flush)
 	}
 	if s.visited {
 		s.finish(c, now)
@@ -158,26 +158,6 @@ func (s *spreading) stalled(c *Core) {
 			c.count.stalls.Add(1)
 		}
 	}
-}
-
-// cutOff reports whether a link that did not move has no connection: either its
-// peer is gone, or we are, and others will have our sessions.
-func (s *spreading) cutOff() bool {
-	for _, m := range s.flush {
-		if m.l.alive.Load() && !m.l.flushed(m.m) && !m.l.connected() {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *spreading) flushed() bool {
-	for _, m := range s.flush {
-		if m.l.alive.Load() && !m.l.flushed(m.m) {
-			return false
-		}
-	}
-	return true
 }
 
 // begin takes the next publication that may be spread.

@@ -105,8 +105,10 @@ type Store interface {
 	// Spread begins a publication to the sessions at home here and to streams
 	// without a session. With again, logs are searched for the event first.
 	Spread(payload []byte, origin Origin, again bool) (Walk, error)
-	// SpreadTo does the same for one session.
+	// SpreadTo puts an event into the log of one session, as Walk.Step does, and
+	// Commit writes to its client what it has not been sent.
 	SpreadTo(ref uint64, payload []byte, origin Origin, again bool) error
+	Commit(ref uint64)
 
 	// Serve serves a request for a session that is at home here. It came to a
 	// connection of another peer, to which output goes through Core.Reply, or,

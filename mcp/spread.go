@@ -146,7 +146,7 @@ func (sp *Spread) send(o owner) bool {
 	err := sp.s.sendToSession(o, sp.n)
 	switch {
 	case err == nil:
-		if sp.Later {
+		if sp.Later && sp.only == 0 {
 			sp.noted = append(sp.noted, o)
 		}
 		return sp.s.countSent(nil)
@@ -163,12 +163,14 @@ func (sp *Spread) send(o owner) bool {
 // everything behind the event waits in its session's log.
 func (sp *Spread) Commit() {
 	for _, ref := range sp.noted {
-		sp.s.commit(ref)
+		sp.s.Commit(ref)
 	}
 	sp.noted = sp.noted[:0]
 }
 
-func (s *Server) commit(ref uint64) {
+// Commit writes to the client of a session what a Spread with Later, of Only that
+// session, has put into its log; that Spread remembers nothing.
+func (s *Server) Commit(ref uint64) {
 	delivery := s.delivery(ref)
 	delivery.Lock()
 	defer delivery.Unlock()

@@ -291,7 +291,7 @@ func (t replicas) SpreadTo(ref uint64, payload []byte, origin cluster.Origin, ag
 		return err
 	}
 	sp := t.mcp().Spread(&p, origin).Only(ref)
-	sp.Again = again
+	sp.Again, sp.Later = again, true
 	for !sp.Step(1) {
 		continue
 	}
@@ -300,6 +300,9 @@ func (t replicas) SpreadTo(ref uint64, payload []byte, origin cluster.Origin, ag
 	}
 	return nil
 }
+
+// Commit implements cluster.Store.
+func (t replicas) Commit(ref uint64) { t.mcp().Commit(ref) }
 
 // Serve implements cluster.Store.
 func (t replicas) Serve(from uint32, conn uint64, msg []byte) {

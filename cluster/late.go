@@ -1,0 +1,58 @@
+package cluster
+
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// lateWrites are the sessions that were brought an event of their own, outside
+// of a publication: a notification, or what they missed on their way here. It is
+// in their logs and on its way to their copies, and is written to their clients
+// when the links have it, like publications: a home that is killed in between
+// leaves no client with an event that no copy has. What is brought meanwhile
+// waits for the next time.
+//
+// Step uses it. It is bounded by the jobs of Step, and by the sessions.
+type lateWrites struct {
+	brought []uint64
+	writing []uint64
+	marks   []linkMark // where the links have to get
+	by      time.Duration
+	waiting atomic.Bool // for the links; others read it
+}
+
+func (t *lateWrites) add(ref uint64) { t.brought = append(t.brought, ref) }
+
+// busy reports whether a session waits for something to be written.
+func (t *lateWrites) busy() bool { return len(t.brought)+len(t.writing) > 0 }
+
+func (t *lateWrites) step(c *Core, now time.Duration) {
+	for t.busy() {
+		if len(t.writing) == 0 {
+			t.brought, t.writing = t.writing, t.brought
+			t.marks, t.by = c.marks(), now+flushWait
+			t.waiting.Store(true)
+		}
+		if !flushed(t.marks) && (now < t.by || cutOff(t.marks) && now < t.by+verdictWait) {
+			return // Written comes, or a verdict
+		}
+		t.waiting.Store(false)
+		for _, ref := range t.writing {
+			c.o.Store.Commit(ref)
+		}
+		t.writing = t.writing[:0]
+	}
+}
+
+// flushed reports whether the kernel has everything before the marks that is
+// worth waiting for.
+func flushed(marks []linkMark) bool {
+	return !slices.ContainsFunc(marks, func(m linkMark) bool { return m.l.alive.Load() && !m.l.flushed(m.m) })
+}
+
+// cutOff reports whether a link that did not move has no connection: either its
+// peer is gone, or we are, and others will have our sessions.
+func cutOff(marks []linkMark) bool {
+	return slices.ContainsFunc(marks, func(m linkMark) bool { return m.l.alive.Load() && !m.l.flushed(m.m) && !m.l.connected() })
+}
