@@ -73,7 +73,7 @@ if [ -n "$prove" ]; then
   work=$(mktemp -d)
   trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
   git clone -q . "$work/another directory"
-  git -C "$work/another directory" checkout -q "$commit"
+  git -C "$work/another directory" -c advice.detachedHead=false checkout -q "$commit"
   for arch in amd64 arm64; do
     file=rookery-$version-linux-$arch
     echo "building $file again in another directory, from nothing"
