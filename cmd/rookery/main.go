@@ -10,6 +10,7 @@
 //	rookery version        print version, commit and Go version
 //	rookery load           load a server with very many clients
 //	rookery bench-...      measure a node from outside
+//	rookery suite          run the 100K suite
 //	rookery report         show or compare runs of the suite
 //	rookery completion     shell completion
 //

@@ -41,12 +41,14 @@ var edges = map[string][]string{
 	// What observers share to read a server's answers.
 	"bench/wire": nil,
 	"bench/load": {"bench", "bench/wire", "memprof"},
+	// The suite drives nodes, clients and reports.
+	"bench/suite": {"bench", "bench/load", "bench/report", "memprof"},
 	// Processes of one node: the supervisor's account of memory is theirs added
 	// up, in the same form. It knows neither loop nor server; both are given to
 	// it, or it to them, by the command.
 	"internal/fleet": {"memprof"},
 	// The commands of a cluster read what nodes report and make keys.
-	"cmd/rookery":   {"internal/fleet", "server", "cluster", "shard", "bench", "bench/load", "bench/report", "memprof", "vm-tuning", "examples/demo"},
+	"cmd/rookery":   {"internal/fleet", "server", "cluster", "shard", "bench", "bench/load", "bench/report", "bench/suite", "memprof", "vm-tuning", "examples/demo"},
 	"internal/lint": nil,
 	// What a released binary is made of: it reads the file and nothing of ours.
 	"scripts/sbom": nil,
@@ -150,7 +152,7 @@ func TestTableOfImportsHasNoCycle(t *testing.T) {
 // can be replaced behind one door, and why we carry it at all. The README's
 // table of dependencies has the same rows (TestReadmeNamesDependencies).
 var doors = map[string][]string{
-	"github.com/HdrHistogram/hdrhistogram-go": {"bench", "bench/load"},
+	"github.com/HdrHistogram/hdrhistogram-go": {"bench", "bench/load", "bench/suite"},
 	"github.com/VictoriaMetrics/metrics":      {"server"},
 	"github.com/bytedance/sonic":              {"codec"},
 	"github.com/cloudwego/netpoll":            {"loop"},

@@ -1,0 +1,213 @@
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/rookery-server/rookery/bench"
+	"github.com/rookery-server/rookery/bench/load"
+	"github.com/rookery-server/rookery/bench/report"
+)
+
+// run is one run of the suite.
+type run struct {
+	Options
+	ctx    context.Context // of the whole run
+	begun  time.Time
+	plan   *plan
+	report *report.Report
+	charts *charts
+	parts  map[part]bool // that have a check to measure
+	bed    *bed
+	watch  *sampler
+	bare   float64 // memory of all nodes before there was a client, in bytes
+}
+
+// Run runs the suite. It returns a report whenever it began to measure, also
+// with an error: that is why it ended early, and stands in the report too.
+// Cancelling ctx ends the run; everything it started has ended when it returns.
+func Run(ctx context.Context, o Options) (*report.Report, error) {
+	o, err := o.filled()
+	if err != nil {
+		return nil, err
+	}
+	machine, err := bench.ThisMachine()
+	if err != nil {
+		return nil, err
+	}
+	plan, err := makePlan(machine, o.Scale, "/proc")
+	if err != nil {
+		return nil, err
+	}
+	r := &run{Options: o, ctx: ctx, begun: time.Now(), plan: plan, parts: map[part]bool{}}
+	r.report = &report.Report{
+		Schema: report.Schema, Title: fmt.Sprintf("%d nodes, %s clients", nodeCount, report.Number(float64(o.Scale.Clients))),
+		Taken: r.begun, Command: o.Command, Version: o.Version, Commit: o.Commit, Machine: machine, Load: loadAverage(),
+		Settings: plan.settings, Notes: append([]string{}, plan.notes...), Charts: []report.Chart{}, Checks: o.checks(),
+	}
+	for _, s := range specsOf(o.Scale, o.Chaos) {
+		if o.selected(&s) {
+			r.parts[s.part] = true
+		}
+	}
+	for _, n := range plan.notes {
+		o.Progress(n)
+	}
+	names := make([]string, nodeCount)
+	for i := range names {
+		names[i] = fmt.Sprintf("n%d", i+1)
+	}
+	r.charts = newCharts(names)
+	if err = r.all(); err != nil {
+		r.report.Unfinished = err.Error()
+	}
+	r.report.Took = time.Since(r.begun).Seconds()
+	r.report.Charts = r.charts.list()
+	return r.report, err
+}
+
+// all runs the parts that are asked for.
+func (r *run) all() error {
+	if r.any(forming, ramping, loading, holding, overload, sessions, failing, raging, leaving) {
+		if err := r.cluster(); err != nil {
+			return err
+		}
+	}
+	if r.any(allowing) {
+		if err := r.copyAll(); err != nil {
+			return err
+		}
+	}
+	if r.any(crowding) {
+		return r.oneNode()
+	}
+	return nil
+}
+
+// any reports whether one of the parts has a check to measure.
+func (r *run) any(list ...part) bool {
+	return slices.ContainsFunc(list, func(p part) bool { return r.parts[p] })
+}
+
+// check returns the check of that name to be measured; one that nobody asked
+// for is measured all the same and thrown away.
+func (r *run) check(id string) *report.Check {
+	if c := r.report.Check(id); c != nil {
+		return c
+	}
+	return &report.Check{}
+}
+
+// measured sets a check and says so.
+func (r *run) measured(id string, got float64, samples int) {
+	c := r.check(id)
+	c.Detail = ""
+	c.Measure(got, samples)
+	if c.ID != "" {
+		r.say("  %s: %s %s (%s)", c.ID, report.Number(got), c.Unit, c.Verdict)
+	}
+}
+
+// failed says that checks could not be measured.
+func (r *run) failed(err error, ids ...string) {
+	for _, id := range ids {
+		r.check(id).Fail("%v", err)
+	}
+}
+
+func (r *run) say(format string, args ...any) { r.Progress(fmt.Sprintf(format, args...)) }
+
+// mark points out this moment, and says so.
+func (r *run) mark(bad bool, format string, args ...any) { r.markAt(time.Now(), bad, format, args...) }
+
+func (r *run) markAt(at time.Time, bad bool, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	r.charts.mark(at.Sub(r.begun), bad, text)
+	r.say("  %s", text)
+}
+
+// step returns a context for one step, whose end names it.
+func (r *run) step(what string) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(r.ctx, r.Step, fmt.Errorf("%s took longer than %v (--step-timeout)", what, r.Step))
+}
+
+// args are the nodes' own settings for the suite.
+func (r *run) args(workers, copies int, durability string) []string {
+	list := []string{"--workers", strconv.Itoa(workers), "--replicas", strconv.Itoa(copies), "--durability", durability}
+	return append(list, r.Args...)
+}
+
+// with starts a cluster, runs f and ends it.
+func (r *run) with(o bench.TestbedOptions, f func() error) (err error) {
+	ctx, cancel := r.step("starting nodes")
+	defer cancel()
+	o.Server, o.Logs = r.Server, r.Logs
+	start := time.Now()
+	t, err := bench.StartTestbed(ctx, o)
+	if err != nil {
+		return fmt.Errorf("suite: starting nodes: %w", err)
+	}
+	formed := time.Since(start)
+	r.bed = &bed{Testbed: t}
+	defer func() {
+		if err != nil && r.ctx.Err() == nil {
+			err = errors.Join(err, t.LastWords())
+		}
+		err = errors.Join(err, t.Stop())
+		r.bed = nil
+	}()
+	if o.Nodes == nodeCount {
+		r.measured("cluster.form-time", formed.Seconds(), 1)
+	}
+	r.watch = newSampler(r.ctx, r.bed, r.begun, r.charts)
+	defer r.watch.close()
+	if r.any(loading, sessions) && o.Nodes == nodeCount {
+		if err := r.collect(); err != nil {
+			return err
+		}
+		if r.bare, err = r.rest(); err != nil {
+			return err
+		}
+	}
+	return f()
+}
+
+// fleet starts load processes, runs f with them and ends them.
+func (r *run) fleet(o load.Options, f func(*load.Fleet) error) (err error) {
+	o.Self = r.Self
+	offset := time.Since(r.begun).Seconds()
+	fleet, err := load.Start(r.ctx, o)
+	if err != nil {
+		return fmt.Errorf("suite: load: %w", err)
+	}
+	err = f(fleet)
+	result := fleet.Result()
+	err = errors.Join(err, fleet.Close())
+	r.charts.seconds(result.Seconds, offset)
+	for _, line := range result.Errors {
+		r.report.Notes = append(r.report.Notes, fmt.Sprintf("clients (%s): %s", o.Protocol, line))
+	}
+	return err
+}
+
+// targets returns where clients of the nodes connect.
+func (r *run) targets(address func(i int) netip.AddrPort) (list []load.Target) {
+	for i := range r.bed.Len() {
+		list = append(list, load.Target{Addr: address(i), Path: "/mcp"})
+	}
+	return list
+}
+
+// loadAverage returns the load of the last minute, 0 where it cannot be read.
+func loadAverage() (load float64) {
+	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
+		_, _ = fmt.Sscan(string(text), &load)
+	}
+	return load
+}

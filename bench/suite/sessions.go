@@ -1,0 +1,182 @@
+package suite
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/rookery-server/rookery/bench/load"
+)
+
+// sessions opens MCP sessions with streams, lets them call at any node, and
+// kills a node under them.
+func (r *run) sessions() error {
+	o := load.Options{
+		Targets: r.targets(r.bed.HTTP), Protocol: load.Sessions, Clients: r.Scale.Clients, Ramp: r.Scale.RampRate, Spread: true,
+	}
+	return r.fleet(o, func(f *load.Fleet) error {
+		ctx, cancel := r.step(fmt.Sprintf("opening %d sessions", r.Scale.Clients))
+		defer cancel()
+		ramp, err := f.Ramp(ctx, r.Scale.Clients, r.Scale.RampRate)
+		if err != nil {
+			return err
+		}
+		r.mark(false, "%d sessions", r.Scale.Clients)
+		r.say("  %s sessions with streams, %.0f a second", thousands(r.Scale.Clients), ramp.PerSecond)
+		if _, err := r.bed.Agreed(ctx, r.bed.Others(), nodeCount); err != nil {
+			return err
+		}
+		if r.any(sessions) {
+			if err := r.sessionFigures(f); err != nil {
+				return err
+			}
+		}
+		if r.any(failing) {
+			if err := r.fail(f); err != nil {
+				return err
+			}
+		}
+		if r.any(raging) {
+			return r.rage(f)
+		}
+		return nil
+	})
+}
+
+// sessionFigures measures memory, copies and calls.
+func (r *run) sessionFigures(f *load.Fleet) error {
+	if err := r.memory("resources.memory-sessions", "resources.session"); err != nil {
+		return err
+	}
+	homes, copies, err := r.held(r.ctx, r.bed.Others())
+	if err != nil {
+		return err
+	}
+	r.measured("replication.copies", percent(int64(copies), int64(homes*(replicas-1))), homes)
+
+	if _, err := r.phase(f, "sessions, warm-up", r.Scale.SessionRate, r.Scale.Measure/3); err != nil {
+		return err
+	}
+	before, err := r.pages()
+	if err != nil {
+		return err
+	}
+	pairsBefore, err := r.exchanged()
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	p, err := r.phase(f, "calls of sessions", r.Scale.SessionRate, r.Scale.Measure)
+	if err != nil {
+		return err
+	}
+	took := time.Since(start).Seconds()
+	pairs, err := r.exchanged()
+	if err != nil {
+		return err
+	}
+	after, err := r.pages()
+	if err != nil {
+		return err
+	}
+	r.sessionCalls(p, before, after)
+	least := math.Inf(1)
+	for pair, n := range pairs {
+		least = min(least, (n-pairsBefore[pair])/took)
+	}
+	r.measured("network.pairs", least, len(pairs))
+	return r.charts.histogram("session-calls", "Calls of MCP sessions by latency from the due time", p.Corrected)
+}
+
+// sessionCalls sets the checks of calls, from what clients saw and from the
+// nodes' metrics before and after them.
+func (r *run) sessionCalls(p *load.PhaseResult, before, after [][]sample) {
+	r.measured("performance.sessions", p.PerSecond, int(p.Corrected.Count))
+	r.measured("performance.session-errors", percent(p.Counts.Failures()+p.Counts.Dropped, p.Counts.Due), int(p.Counts.Sent))
+	var forwarded float64
+	lookups := map[string]float64{}
+	for i := range after {
+		forwarded += total(after[i], "rookery_cluster_requests_forwarded_total") - total(before[i], "rookery_cluster_requests_forwarded_total")
+		for _, s := range after[i] {
+			if s.name == lookupMetric+"_bucket" {
+				lookups[s.label("le")] += s.value - find(before[i], s)
+			}
+		}
+	}
+	r.check("performance.sessions").Detail = fmt.Sprintf("%.0f %% of the calls were forwarded to another node; p50 %v, p99 %v, longest %v",
+		100*forwarded/float64(max(p.Counts.Sent, 1)), p.Corrected.P50, p.Corrected.P99, p.Corrected.Max)
+	p95, samples, err := quantile(lookups, 0.95)
+	if err != nil {
+		r.failed(err, "components.registry")
+		return
+	}
+	r.measured("components.registry", p95*1e6, samples)
+}
+
+// lookupMetric is the servers' histogram of looking a session up.
+const lookupMetric = "rookery_session_lookup_seconds"
+
+// held returns how many sessions are at home in some nodes, and how many copies
+// these hold.
+func (r *run) held(ctx context.Context, some []int) (homes, copies int, err error) {
+	for _, i := range some {
+		p, err := r.bed.Page(ctx, i)
+		if err != nil {
+			return 0, 0, err
+		}
+		h, c := p.Sum()
+		homes, copies = homes+h, copies+c
+	}
+	return homes, copies, nil
+}
+
+// pages returns the metrics of each node, sample by sample.
+func (r *run) pages() (list [][]sample, err error) {
+	for i := range r.bed.Len() {
+		page, err := r.bed.Get(r.ctx, i, "/metrics")
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, samples(page))
+	}
+	return list, nil
+}
+
+// exchanged returns the messages that each pair of nodes has exchanged so far,
+// by the names of its nodes: what the first says that it has sent to the other
+// and received from it.
+func (r *run) exchanged() (map[[2]string]float64, error) {
+	pairs := map[[2]string]float64{}
+	for i := range r.bed.Len() {
+		body, err := r.bed.Get(r.ctx, i, "/cluster")
+		if err != nil {
+			return nil, err
+		}
+		var page struct {
+			Processes []struct {
+				Links []struct {
+					Peer    struct{ Node string }
+					Traffic struct {
+						Lane []struct{ Messages, Received float64 }
+					}
+				}
+			}
+		}
+		if err := json.Unmarshal(body, &page); err != nil {
+			return nil, fmt.Errorf("suite: /cluster: %w", err)
+		}
+		for _, p := range page.Processes {
+			for _, l := range p.Links {
+				pair := [2]string{r.bed.Name(i), l.Peer.Node}
+				for _, lane := range l.Traffic.Lane {
+					if pair[0] < pair[1] {
+						pairs[pair] += lane.Messages + lane.Received
+					}
+				}
+			}
+		}
+	}
+	return pairs, nil
+}

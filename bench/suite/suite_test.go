@@ -1,0 +1,207 @@
+package suite
+
+import (
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rookery-server/rookery/bench"
+	"github.com/rookery-server/rookery/bench/load"
+	"github.com/rookery-server/rookery/bench/report"
+)
+
+// TestSpecs: names are there once, limits are in order, each group is there,
+// and nothing passes or fails before it is measured.
+func TestSpecs(t *testing.T) {
+	for _, scale := range Scales {
+		seen := map[string]bool{}
+		groups := map[int]bool{}
+		for _, s := range specsOf(scale, true) {
+			if seen[s.id] {
+				t.Errorf("%s is there twice", s.id)
+			}
+			seen[s.id], groups[s.group] = true, true
+			c := s.check(scale)
+			if c.Verdict != report.Skipped || c.Detail == "" {
+				t.Errorf("%s is %s before it is measured", s.id, c.Verdict)
+			}
+			limits := []*float64{c.Floor, c.Bar, c.Aim}
+			for i := 1; i < len(limits); i++ {
+				if a, b := limits[i-1], limits[i]; a != nil && b != nil && (s.sense == report.AtMost && *a < *b || s.sense == report.AtLeast && *a > *b) {
+					t.Errorf("%s: limits %v and %v are the wrong way round", s.id, *a, *b)
+				}
+			}
+			if c.Floor == nil && c.Bar == nil && s.slack != large {
+				t.Errorf("%s has no limit: it cannot fail", s.id)
+			}
+		}
+		for g := 1; g < len(report.Groups); g++ {
+			if !groups[g] {
+				t.Errorf("scale %s: nothing is checked of group %d", scale.Name, g)
+			}
+		}
+		if len(seen) < 30 {
+			t.Errorf("scale %s: %d checks", scale.Name, len(seen))
+		}
+	}
+}
+
+func TestSlackLoosens(t *testing.T) {
+	s := spec{sense: report.AtMost, floor: 10, bar: none, aim: 1, slack: slower}
+	if c := s.check(Scale{Slack: 4}); *c.Floor != 40 || c.Bar != nil || *c.Aim != 4 {
+		t.Errorf("%+v", c)
+	}
+	s.slack = fewer
+	if c := s.check(Scale{Slack: 4}); *c.Floor != 2.5 {
+		t.Errorf("%+v", c)
+	}
+	s.slack = exact
+	if c := s.check(Scale{Slack: 4}); *c.Floor != 10 {
+		t.Errorf("%+v", c)
+	}
+	s.slack = large
+	if c := s.check(Scale{Slack: 4}); c.Floor != nil {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	good := Options{Server: "x", Scale: Scales[0]}
+	for _, tt := range []struct {
+		change func(*Options)
+		want   string // "": it is right
+	}{
+		{func(*Options) {}, ""},
+		{func(o *Options) { o.Groups = []int{5, 9} }, ""},
+		{func(o *Options) { o.Checks = []string{"failure", "scaling.100"} }, ""},
+		{func(o *Options) { o.Groups = []int{10} }, "no group 10"},
+		{func(o *Options) { o.Checks = []string{"fail"} }, `no check "fail"`},
+		{func(o *Options) { o.Groups, o.Checks = []int{1}, []string{"failure"} }, "nothing is left"},
+		{func(o *Options) { o.Server = "" }, "which binary"},
+		{func(o *Options) { o.Scale = Scale{} }, "ramps"},
+		{func(o *Options) { o.Soak = -1 }, "above 0"},
+	} {
+		o := good
+		tt.change(&o)
+		_, err := o.filled()
+		if (err == nil) != (tt.want == "") || err != nil && (!errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("want %q: %v", tt.want, err)
+		}
+		if _, runErr := Run(t.Context(), o); tt.want != "" && !errors.Is(runErr, ErrOptions) {
+			t.Errorf("want %q: %v", tt.want, runErr)
+		}
+	}
+	if _, err := ScaleNamed("7"); err == nil {
+		t.Error("there is a scale 7")
+	}
+}
+
+// proc makes a /proc with a few files.
+func proc(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestPlan(t *testing.T) {
+	full, err := ScaleNamed("100k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	roomy := map[string]string{"meminfo": "MemTotal: 1 kB\nMemAvailable:   20000000 kB\n", "sys/fs/file-max": "9000000\n", "sys/net/core/somaxconn": "4096\n"}
+	p, err := makePlan(bench.Machine{Descriptors: 20_000}, full, proc(t, roomy))
+	if err != nil || p.workers != 2 || p.oneWorkers != 6 || len(p.notes) != 1 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	p, err = makePlan(bench.Machine{Descriptors: 1 << 20}, full, proc(t, roomy))
+	if err != nil || p.workers != 1 || p.oneWorkers != 6 || len(p.notes) != 0 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if p, err = makePlan(bench.Machine{Descriptors: 1 << 20}, full, t.TempDir()); err != nil {
+		t.Errorf("a machine that says nothing: %+v, %v", p, err)
+	}
+	for want, files := range map[string]map[string]string{
+		"1000 MB of memory are available": {"meminfo": "MemAvailable: 1024000 kB\n"},
+		"fs.file-max is 100000":           {"sys/fs/file-max": "100000\n"},
+	} {
+		if _, err := makePlan(bench.Machine{Descriptors: 20_000}, full, proc(t, files)); !errors.Is(err, ErrMachine) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v", files, err)
+		}
+	}
+	if _, err := makePlan(bench.Machine{Descriptors: 900}, full, proc(t, roomy)); !errors.Is(err, ErrMachine) {
+		t.Error(err)
+	}
+	p, err = makePlan(bench.Machine{Descriptors: 20_000}, full, proc(t, map[string]string{"sys/net/core/somaxconn": "128\n", "sys/net/netfilter/nf_conntrack_max": "65536\n"}))
+	if err != nil || len(p.notes) != 3 {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	page := []byte("# HELP a what\na{x=\"1\",y=\"2\"} 3\na{x=\"2\"} 4.5\nb 7\nbroken\n")
+	all := sums(page)
+	if len(all) != 2 || all["a"] != 7.5 || all["b"] != 7 {
+		t.Errorf("%v", all)
+	}
+	list := samples(page)
+	if list[0].label("y") != "2" || list[0].label("z") != "" || list[1].label("x") != "2" {
+		t.Errorf("%v", list)
+	}
+	if v := find(list, sample{"a", `x="2"`, 0}); v != 4.5 {
+		t.Error(v)
+	}
+	if v := find(list, sample{"a", `x="3"`, 0}); v != 0 {
+		t.Error(v)
+	}
+	if v := total(list, "a"); v != 7.5 {
+		t.Error(v)
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	buckets := map[string]float64{"1e-07": 90, "2e-07": 94, "1e-06": 95, "+Inf": 100}
+	for q, want := range map[float64]float64{0.5: 1e-7, 0.94: 2e-7, 0.95: 1e-6, 0.99: math.Inf(1)} {
+		if v, n, err := quantile(buckets, q); err != nil || v != want || n != 100 {
+			t.Errorf("%v: %v of %d, %v", q, v, n, err)
+		}
+	}
+	for _, bad := range []map[string]float64{nil, {"+Inf": 0}, {"x": 3}} {
+		if _, _, err := quantile(bad, 0.5); err == nil {
+			t.Errorf("%v has a quantile", bad)
+		}
+	}
+}
+
+// TestCharts: two fleets after one another are one series, and marks stand in
+// what runs over time.
+func TestCharts(t *testing.T) {
+	c := newCharts([]string{"n1"})
+	c.seconds([]load.Second{{AtS: 0, Connected: 5}, {AtS: 1, Connected: 6}}, 0.5)
+	c.seconds([]load.Second{{AtS: 0, Connected: 7}, {AtS: 1, Connected: 8}}, 1.5)
+	c.mark(2, true, "dead")
+	list := c.list()
+	if len(list) != 3 || len(list[0].X) != 3 || len(list[0].Marks) != 1 {
+		t.Fatalf("%+v", list)
+	}
+	if err := c.histogram("h", "h", load.Latency{}); err != nil || len(c.list()) != 3 {
+		t.Errorf("nothing measured: %v", err)
+	}
+	if err := c.histogram("h", "h", load.Latency{Histogram: "AAAA"}); err == nil {
+		t.Error("a histogram that is none")
+	}
+}
+
+func TestPercent(t *testing.T) {
+	if percent(1, 4) != 25 || percent(0, 0) != 0 {
+		t.Error(percent(1, 4), percent(0, 0))
+	}
+}

@@ -1,0 +1,244 @@
+package suite
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/rookery-server/rookery/bench/load"
+)
+
+const (
+	// restTime is how long memory must not have fallen by a hundredth to count
+	// as at rest; restMax is how long that is waited for.
+	restTime = 3 * time.Second
+	restMax  = time.Minute
+	// rampMeasure is how long the rate is measured at each size.
+	rampMeasure = 5 * time.Second
+)
+
+// tcp opens TCP clients in steps and lets them call.
+func (r *run) tcp() error {
+	o := load.Options{Targets: r.targets(r.bed.TCP), Protocol: load.JSONRPC, Clients: r.Scale.Clients, Ramp: r.Scale.RampRate}
+	return r.fleet(o, func(f *load.Fleet) error {
+		if err := r.ramps(f); err != nil {
+			return err
+		}
+		if r.any(loading) {
+			if err := r.load(f); err != nil {
+				return err
+			}
+		}
+		if r.any(holding) {
+			return r.hold(f)
+		}
+		return nil
+	})
+}
+
+// ramps opens all clients, and measures at each size what a second brings.
+func (r *run) ramps(f *load.Fleet) error {
+	var first, last float64
+	for _, n := range r.Scale.Ramps {
+		ctx, cancel := r.step(fmt.Sprintf("the ramp to %d clients", n))
+		ramp, err := f.Ramp(ctx, n, r.Scale.RampRate)
+		cancel()
+		if err != nil {
+			r.failed(err, rampID(n))
+			return err
+		}
+		if n == r.Scale.Clients {
+			r.measured("scaling.rate", ramp.PerSecond, ramp.Opened)
+			r.mark(false, "%d connected", n)
+		}
+		p, err := r.phase(f, fmt.Sprintf("ramp %d", n), r.Scale.Rate, min(rampMeasure, r.Scale.Measure))
+		if err != nil {
+			return err
+		}
+		r.measured(rampID(n), 100*float64(p.Connected)/float64(n), n)
+		if first == 0 {
+			first = p.PerSecond
+		}
+		last = p.PerSecond
+		r.check(rampID(n)).Detail = fmt.Sprintf("%.0f connections a second; then %.0f round trips a second, p50 %v, p99 %v",
+			ramp.PerSecond, p.PerSecond, p.Corrected.P50, p.Corrected.P99)
+	}
+	r.measured("performance.scaling", 100*last/first, len(r.Scale.Ramps))
+	return nil
+}
+
+// phase measures calls at a rate for a while, after a second of warm-up, and
+// leaves the clients silent.
+func (r *run) phase(f *load.Fleet, name string, rate float64, d time.Duration) (*load.PhaseResult, error) {
+	ctx, cancel := context.WithTimeoutCause(r.ctx, d+r.Step, fmt.Errorf("%s took longer than %v (--step-timeout)", name, d+r.Step))
+	defer cancel()
+	if err := f.Rate(ctx, rate); err != nil {
+		return nil, err
+	}
+	if err := f.Hold(ctx, time.Second); err != nil {
+		return nil, err
+	}
+	p, err := f.Phase(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Hold(ctx, d); err != nil {
+		return nil, err
+	}
+	result, err := p.End(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return result, f.Rate(ctx, 0)
+}
+
+// rest waits until the servers' memory no longer falls and returns it in
+// bytes.
+func (r *run) rest() (float64, error) {
+	ctx, cancel := context.WithTimeout(r.ctx, restMax)
+	defer cancel()
+	last := -1.0
+	for {
+		looks, err := lookAll(r.ctx, r.bed)
+		if err != nil {
+			return 0, err
+		}
+		now := sum(looks, memoryOf)
+		if last >= 0 && now > last*0.99 {
+			return min(now, last), nil
+		}
+		last = now
+		if err := sleep(ctx, restTime); err != nil {
+			if r.ctx.Err() != nil {
+				return 0, context.Cause(r.ctx)
+			}
+			return last, nil // it falls still: the value is too high rather than too low
+		}
+	}
+}
+
+// memory measures what idle clients cost: all servers' memory as it comes to
+// rest by itself, and by how much the servers have grown for each client, after
+// a collection as before the first client, so that garbage counts on neither
+// side.
+func (r *run) memory(whole, each string) error {
+	n := r.Scale.Clients
+	idle, err := r.rest()
+	if err != nil {
+		return err
+	}
+	r.measured(whole, idle/1e6, n)
+	if err := r.collect(); err != nil {
+		return err
+	}
+	if idle, err = r.rest(); err != nil {
+		return err
+	}
+	r.measured(each, (idle-r.bare)/float64(n), n)
+	return nil
+}
+
+// collect makes all nodes run their garbage collector.
+func (r *run) collect() error {
+	for i := range r.bed.Len() {
+		if _, err := r.bed.Get(r.ctx, i, "/debug/pprof/heap?gc=1"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// load measures memory at rest, and calls at the rate of the scale.
+func (r *run) load(f *load.Fleet) error {
+	if err := r.memory("resources.memory-tcp", "resources.connection"); err != nil {
+		return err
+	}
+	if _, err := r.phase(f, "warm-up", r.Scale.Rate, r.Scale.Measure/3); err != nil {
+		return err
+	}
+	before, err := lookAll(r.ctx, r.bed)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	p, err := r.phase(f, "calls over TCP", r.Scale.Rate, r.Scale.Measure)
+	if err != nil {
+		return err
+	}
+	took := time.Since(start)
+	after, err := lookAll(r.ctx, r.bed)
+	if err != nil {
+		return err
+	}
+	r.latency(p)
+	calls := int(p.Counts.Sent)
+	r.measured("performance.order", percent(p.Checks.OutOfOrder+p.Checks.Unasked, p.Checks.Verified), int(p.Checks.Verified))
+	r.measured("performance.errors", percent(p.Counts.Failures()+p.Counts.Dropped, p.Counts.Due), calls)
+	r.measured("components.growth", (sum(after, memoryOf)-sum(before, memoryOf))/1e6, nodeCount)
+	used := sum(after, func(l look) float64 { return l.cpu.Seconds() }) - sum(before, func(l look) float64 { return l.cpu.Seconds() })
+	r.measured("resources.cpu", 100*used/took.Seconds()/float64(r.report.Machine.CPUs), nodeCount)
+	r.check("resources.cpu").Detail = fmt.Sprintf("the load generator used %.0f %%", 100*p.Generator.CPU.Seconds()/p.Took().Seconds()/float64(r.report.Machine.CPUs))
+	var p99, longest time.Duration
+	for i := range after {
+		since := after[i].gc.Since(before[i].gc)
+		p99, longest = max(p99, since.Quantile(0.99)), max(longest, since.PauseMax)
+	}
+	r.measured("resources.gc-p99", ms(p99), nodeCount)
+	r.measured("resources.gc-max", ms(longest), nodeCount)
+	return r.charts.histogram("round-trips", "Round trips over TCP by latency from the due time", p.Corrected)
+}
+
+// latency sets the checks of rate and latency.
+func (r *run) latency(p *load.PhaseResult) {
+	n := int(p.Corrected.Count)
+	r.measured("performance.throughput", p.PerSecond, n)
+	r.measured("performance.p50", ms(p.Corrected.P50), n)
+	r.measured("performance.p95", ms(p.Corrected.P95), n)
+	r.measured("performance.p99", ms(p.Corrected.P99), n)
+	r.measured("performance.max", ms(p.Corrected.Max), n)
+	if p.Counts.Late > 0 {
+		r.check("performance.throughput").Detail = fmt.Sprintf("%d of %d calls were sent over %v after they were due; %d were dropped",
+			p.Counts.Late, p.Counts.Due, load.LateAfter, p.Counts.Dropped)
+	}
+}
+
+// hold keeps all clients, with a few calls, and counts connections that end.
+func (r *run) hold(f *load.Fleet) error {
+	r.watch.quality()
+	for i, id := range []string{"sustained.short", "sustained.long"} {
+		r.say("  holding %d connections for %v", r.Scale.Clients, r.Scale.Holds[i])
+		p, err := r.phase(f, id, r.Scale.HoldRate, r.Scale.Holds[i])
+		if err != nil {
+			r.failed(err, id)
+			return err
+		}
+		missing := int64(r.Scale.Clients - p.Connected)
+		r.measured(id, float64(max(p.Outages.Lost, missing)), r.Scale.Clients)
+		r.check(id).Detail = fmt.Sprintf("%v, %.0f round trips a second, %d failed", p.Took().Round(time.Second), p.PerSecond, p.Counts.Failures())
+	}
+	looks, failed := r.watch.quality()
+	r.measured("sustained.metrics", percent(int64(looks-failed), int64(looks)), looks)
+	return nil
+}
+
+// percent returns the share of part in whole in hundredths, 0 of nothing.
+func percent(part, whole int64) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return 100 * float64(part) / float64(whole)
+}
+
+func ms(d time.Duration) float64 { return float64(d) / 1e6 }
+
+// sleep waits, unless ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
