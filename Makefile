@@ -120,7 +120,62 @@ e2e/node_modules/.package-lock.json: e2e/package-lock.json
 	@if command -v npm >/dev/null; then cd e2e && npm ci --no-audit --no-fund --loglevel=error && touch ../$@; \
 	else echo 'npm is missing: the TypeScript clients and the Inspector are not installed'; fi
 
+## ---- the 100K suite (docs/suite.md)
+
+# Each run keeps what it found in results/100k; ports are chosen freely, so that
+# two may run side by side.
+TEST_SCALE   ?= 100k
+TEST_TIMEOUT ?= 60m
+TEST_VERBOSE ?=
+# A soft limit of memory for each process, as GOMEMLIMIT has it (512MiB).
+TEST_MEMORY  ?=
+SUITE = $(if $(TEST_MEMORY),GOMEMLIMIT=$(TEST_MEMORY)) bin/rookery suite --scale $(TEST_SCALE) --timeout $(TEST_TIMEOUT) \
+	$(if $(TEST_VERBOSE),--verbose) $(ARGS) --out results/100k
+
+.PHONY: test-100k
+test-100k: build ## the suite of nine groups with 100,000 clients, about 25 min (TEST_SCALE=small|10k|100k|200k, TEST_TIMEOUT, TEST_VERBOSE=1, TEST_MEMORY, ARGS='--chaos --soak 30m')
+	$(SUITE)
+
+.PHONY: test-100k-cluster
+test-100k-cluster: build ## of the suite: cluster, failure, network, replication
+	$(SUITE)/cluster --group 1,5,7,9
+
+.PHONY: test-100k-registry
+test-100k-registry: build ## of the suite: registry, queues, pools; and lookups among 100,000 and a million keys
+	$(GO) test -run '^$$' -bench '^BenchmarkMillion$$|^BenchmarkLookup$$' -benchmem ./shard
+	$(SUITE)/registry --group 6
+
+.PHONY: test-100k-stress
+test-100k-stress: build ## of the suite: all clients held, also by one node, and what they cost
+	$(SUITE)/stress --group 3,8
+
+.PHONY: test-100k-load
+test-100k-load: build ## of the suite: ramps, throughput, latency, order
+	$(SUITE)/load --group 2,4
+
 ## ---- measure
+
+.PHONY: benchmark
+benchmark: benchmark-quick ## the same as benchmark-quick
+
+.PHONY: benchmark-quick
+benchmark-quick: build ## throughput, latency, memory, registry, queue, link and fan-out, each for a moment: half a minute
+	$(GO) test -run '^$$' -bench '^Benchmark(Lookup|HandOff|Link)$$' -benchmem -benchtime 100ms ./shard ./internal/ring ./batch
+	bin/rookery bench-cluster --quick --quiet fanout
+	bin/rookery suite --scale small --quiet --check performance.throughput,resources.connection
+
+.PHONY: benchmark-full
+benchmark-full: bench bench-mem bench-cpu bench-cluster ## all that is measured: microbenchmarks, memory, processor time, clusters; about an hour
+
+.PHONY: benchmark-100k
+benchmark-100k: build ## throughput, latency and resources with 100,000 clients
+	$(SUITE)/benchmark --group 4,8
+
+.PHONY: bench-compare
+bench-compare: build baseline ## beside what one would use instead: memory, processor time, and the link between nodes, with ratios
+	bin/rookery bench-mem --quick --quiet $(ARGS)
+	bin/rookery bench-cpu --quick --quiet $(ARGS)
+	$(GO) test -run '^$$' -bench '^BenchmarkPeerLink$$' -benchtime 3x ./cluster
 
 .PHONY: bench
 bench: ## microbenchmarks beside the code, with allocations (BENCHTIME=200ms)
