@@ -4,6 +4,8 @@ import (
 	"flag"
 	"fmt"
 	"hash/fnv"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 )
@@ -45,31 +47,74 @@ func TestSimulation(t *testing.T) {
 	}
 	h := fnv.New64a()
 	h.Write([]byte(*simSeed))
-	first := h.Sum64() >> 20
-	begin, n, failed, doubled, repeating := time.Now(), uint64(0), 0, 0, 0
-	more := func() bool { return *simCount > 0 && n < *simCount || *simCount == 0 && time.Since(begin) < *simTime }
-	for ; more(); n++ {
-		seed := first + n + 1
-		w := newWorld(seed, false)
-		err := w.run()
-		doubled += w.doubled
-		if w.repeats > 0 {
-			repeating++
-			t.Logf("KNOWN: seed %d: a client got something twice; -simstrict makes a failure of it", seed)
-		}
-		if err == nil {
-			continue
-		}
-		failed++
-		t.Errorf("seed %d: %v\n\tgo test ./cluster -run TestSimulation -seed %d -simwithout '%s' -simtrace", seed, err, seed, *simWithout)
-		if !*simKeep {
-			break
-		}
+	s := seeds{t: t, first: h.Sum64() >> 20, begin: time.Now(), count: *simCount}
+	if !given("simcount") && testing.Short() {
+		s.count = 2 // each is one goroutine's: the race detector finds nothing in it
 	}
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(s.try)
+	}
+	wg.Wait()
+	n, failed, doubled, repeating := s.n, s.failed, s.doubled, s.repeating
 	if repeating > repeatsAllowed+int(n)/repeatShare {
 		t.Errorf("in %d of %d seeds a client got something twice", repeating, n)
 	}
-	t.Logf("%d seeds, %d failed, %.1f a second; %d events came twice because what a home had sent was lost", n, failed, float64(n)/time.Since(begin).Seconds(), doubled)
+	t.Logf("%d seeds, %d failed, %.1f a second; %d events came twice because what a home had sent was lost", n, failed, float64(n)/time.Since(s.begin).Seconds(), doubled)
+}
+
+// given reports whether a flag stands on the command line.
+func given(name string) (there bool) {
+	flag.Visit(func(f *flag.Flag) { there = there || f.Name == name })
+	return there
+}
+
+// seeds are tried by a goroutine for each processor.
+type seeds struct {
+	t     *testing.T
+	first uint64
+	count uint64 // 0: until simTime is over
+	begin time.Time
+
+	mu                         sync.Mutex
+	n                          uint64 // guarded by mu; begun
+	failed, doubled, repeating int    // guarded by mu
+}
+
+// next returns a seed that is to be tried, if any is left. One that fails is
+// the last, unless simKeep.
+func (s *seeds) next() (seed uint64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.failed > 0 && !*simKeep,
+		s.count > 0 && s.n == s.count,
+		s.count == 0 && time.Since(s.begin) >= *simTime:
+		return 0, false
+	}
+	s.n++
+	return s.first + s.n, true
+}
+
+func (s *seeds) try() {
+	for seed, ok := s.next(); ok; seed, ok = s.next() {
+		w := newWorld(seed, false)
+		s.tried(seed, w, w.run())
+	}
+}
+
+func (s *seeds) tried(seed uint64, w *world, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doubled += w.doubled
+	if w.repeats > 0 {
+		s.repeating++
+		s.t.Logf("KNOWN: seed %d: a client got something twice; -simstrict makes a failure of it", seed)
+	}
+	if err != nil {
+		s.failed++
+		s.t.Errorf("seed %d: %v\n\tgo test ./cluster -run TestSimulation -seed %d -simwithout '%s' -simtrace", seed, err, seed, *simWithout)
+	}
 }
 
 // In one seed of repeatShare, and a few, a client may get an event twice although
