@@ -214,6 +214,7 @@ newline='
 '
 planned=
 failed=0
+denied='it needs root, or is read-only here (a container?)'
 
 knob() {
   case ,$1, in *,"$profile",*) ;; *) return 0 ;; esac
@@ -230,6 +231,9 @@ knob() {
     echo "by hand: $name: $now -> $target: $1"
   elif [ -n "$dry" ]; then
     echo "would set: $name: $now -> $target"
+  elif ! { true >>"$root$file"; } 2>/dev/null; then
+    echo "failed: $name: $now -> $target: $denied"
+    failed=$((failed + 1))
   else
     planned=$planned$file$tab$now$tab$target$newline
   fi
@@ -293,7 +297,7 @@ trap 'exit 1' HUP INT TERM
     if { printf '%s\n' "$new" >"$root$file"; } 2>/dev/null && [ "$(value "$file")" = "$new" ]; then
       echo "set: $file: $old -> $new"
     else
-      echo "failed: $file: $old -> $new: it needs root, or is read-only here (a container?)"
+      echo "failed: $file: $old -> $new: the kernel did not take it"
       failed=$((failed + 1))
     fi
   done <<END

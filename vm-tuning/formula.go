@@ -36,8 +36,14 @@ type Formula struct {
 	left, right *Formula
 }
 
-// ParseFormula reads text.
+// formulaMax bounds the text of a formula, and so the depth of its parser.
+const formulaMax = 256
+
+// ParseFormula reads text, at most 256 bytes.
 func ParseFormula(text string) (*Formula, error) {
+	if len(text) > formulaMax {
+		return nil, fmt.Errorf("a formula of %d bytes, more than %d", len(text), formulaMax)
+	}
 	p := &formulaParser{rest: text}
 	f, err := p.sum()
 	if err == nil && p.peek() != 0 {

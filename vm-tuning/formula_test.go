@@ -34,7 +34,7 @@ func TestFormula(t *testing.T) {
 			t.Errorf("%s = %d, %v, want %d", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "1 +", "(1", "1)", "min(1)", "min 1, 2", "max(1,", "CONN", "1 2", "0x10", "a b", "-1", "99999999999999999999", "1 % 2", "é"} {
+	for _, text := range []string{"", "1 +", "(1", "1)", "min(1)", "min 1, 2", "max(1,", "CONN", "1 2", "0x10", "a b", "-1", "99999999999999999999", "1 % 2", "é", strings.Repeat("(", 300)} {
 		if _, err := ParseFormula(text); err == nil {
 			t.Errorf("%q is accepted", text)
 		}
