@@ -58,11 +58,13 @@ func newQuietGroup(t *testing.T, o loop.Options, p loop.Protocol) *quietGroup {
 	return &quietGroup{g, addr, used(t, 2, 0)}
 }
 
-// expectQuiet checks that what is there now uses less than 1 % of a core on
-// top of what the idle group did.
+// expectQuiet checks that what is there now uses less than 5 % of a core on
+// top of what the idle group did: a single client that wakes a loop again and
+// again takes all of a core, and on a busy machine the same few wake-ups of the
+// clocks cost four times as much in one window as in another.
 func (g *quietGroup) expectQuiet(t testing.TB) {
 	t.Helper()
-	const allowed = quietWindow / 100
+	const allowed = quietWindow / 20
 	now := used(t, 10, g.idle+allowed)
 	percent := func(d time.Duration) float64 { return 100 * d.Seconds() / quietWindow.Seconds() }
 	t.Logf("processor time: %.2f %% of a core, idle %.2f %%", percent(now), percent(g.idle))
