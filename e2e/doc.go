@@ -2,7 +2,7 @@
 // official Go and TypeScript MCP clients of both protocol eras, the MCP
 // Inspector, streams that break and are taken up again, both eras side by side,
 // plain TCP lines, hostile input, signals, clusters of several nodes and under
-// faults, HAProxy and nginx in front of one, and as many connections as the
+// faults, HAProxy and nginx in front of one, the load generator, and as many connections as the
 // descriptor limit allows. It imports nothing of this module; what it knows is
 // what a client knows.
 //

@@ -2,6 +2,7 @@ package load
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -50,10 +51,10 @@ func TestMCP(t *testing.T) {
 
 func TestJSONRPCHasNoEvents(t *testing.T) {
 	f, ctx := begin(t, lineOptions((&lineServer{}).serve(t)))
-	if _, err := f.Publish(ctx); err != ErrNoEvents {
+	if _, err := f.Publish(ctx); !errors.Is(err, ErrNoEvents) {
 		t.Error(err)
 	}
-	if _, err := f.Audit(ctx); err != ErrNoEvents {
+	if _, err := f.Audit(ctx); !errors.Is(err, ErrNoEvents) {
 		t.Error(err)
 	}
 }
