@@ -59,7 +59,7 @@ func (w *world) publish(p *proc) {
 	}
 	pub.payload = kind + " " + pub.what
 	w.pubs = append(w.pubs, pub)
-	pub.astray = w.now < w.settles
+	pub.astray = w.now < w.settles || !w.cfg.acked && !p.ready // it goes to those it has met
 	w.launch(pub)
 }
 

@@ -22,19 +22,27 @@ type takeover struct {
 	impatient, left bool
 	at              uint32
 	orphans         map[*Link][]ID
+	// open are the sessions that another peer was asked to take, until we hear
+	// where their home is: what is spread now passes them by.
+	open []ID
+	look time.Duration // when they are looked at again
 }
+
+// orphanAgain is how long the answer of who was asked to take a session may take
+// before somebody is asked once more.
+const orphanAgain = 50 * time.Millisecond
 
 // begin starts a pass, from the start if one runs: the view has changed.
 func (t *takeover) begin(died bool) {
 	if died || t.on.Load() || t.doubt.Load() {
 		t.on.Store(true)
-		t.at, t.orphans, t.left = 0, nil, false
+		t.at, t.orphans, t.open, t.left = 0, nil, nil, false
 	}
 }
 
 // unsettled reports whether sessions may be here without a home that is alive:
 // what is spread now may pass them by.
-func (t *takeover) unsettled() bool { return t.on.Load() || t.doubt.Load() }
+func (t *takeover) unsettled() bool { return t.on.Load() || t.doubt.Load() || len(t.open) > 0 }
 
 // homeIs notes that a copy here has a home now.
 func (c *Core) homeIs(l *Link) {
@@ -66,8 +74,10 @@ func (t *takeover) step(c *Core, now time.Duration) bool {
 		t.impatient = true
 	}
 	if !t.on.Load() {
+		t.lookAgain(c, now)
 		return false
 	}
+	t.look = now + orphanAgain
 	p, n, full := c.plan.Load(), 0, false
 	c.o.Store.Range(t.at, func(ref uint64, s Session) bool {
 		if n++; n > takeoverStep {
@@ -86,6 +96,29 @@ func (t *takeover) step(c *Core, now time.Duration) bool {
 	t.impatient, t.left = false, false
 	t.sendOrphans(c)
 	return false
+}
+
+// lookAgain asks once more for the sessions that nobody seems to have taken: the
+// one that was asked may not have known then that their home is lost.
+func (t *takeover) lookAgain(c *Core, now time.Duration) {
+	if len(t.open) == 0 || now < t.look {
+		return
+	}
+	t.look = now + orphanAgain
+	p, open := c.plan.Load(), t.open
+	t.open = nil
+	for _, id := range open {
+		if ref, ok := c.o.Store.Find(id); ok {
+			if s, ok := c.o.Store.Load(ref); ok {
+				t.see(c, p, ref, &s)
+			}
+		}
+	}
+	if t.left {
+		t.left = false
+		t.doubt.Store(true)
+	}
+	t.sendOrphans(c)
 }
 
 func (t *takeover) see(c *Core, p *plan, ref uint64, s *Session) {
@@ -164,9 +197,10 @@ func (c *Core) seize(ref uint64, former *Link, s *Session) {
 // sendOrphans asks those who are to take sessions whether they have them.
 func (t *takeover) sendOrphans(c *Core) {
 	for _, l := range sortedLinks(t.orphans) {
+		t.open = append(t.open, t.orphans[l]...)
 		if !c.sendOrphans(l, orphanTake, t.orphans[l]) {
 			t.on.Store(true) // once more, when there is room
-			t.at = 0
+			t.at, t.open = 0, nil
 			return
 		}
 	}
