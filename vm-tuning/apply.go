@@ -98,20 +98,20 @@ func (m *Machine) applySaved(r *Request, open []*Change, path string) (failed in
 }
 
 // unsave takes a change that failed out of the state, or back to what an
-// earlier Apply saved, unless the setting is another one now all the same.
+// earlier Apply saved. If the setting is another one now all the same, or may
+// be, it stays.
 func (m *Machine) unsave(s *state, c *Change, before *savedChange) {
 	now, err := m.value(c.Kind, c.Name, c.File)
-	if err != nil || now != c.Old {
-		if saved := s.find(c.File); err == nil {
-			saved.New = now
-		}
-		return
-	}
-	if before == nil {
+	switch {
+	case err == nil && now != c.Old:
+		s.find(c.File).New = now
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		// It cannot be known.
+	case before != nil:
+		*s.find(c.File) = *before
+	default:
 		s.drop(c.File)
-		return
 	}
-	*s.find(c.File) = *before
 }
 
 // Restored is what Revert did with one setting.

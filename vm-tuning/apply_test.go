@@ -236,6 +236,23 @@ func TestApplyTwiceFailing(t *testing.T) {
 	if got := s.find(swappy); *got != kept {
 		t.Errorf("saved %+v, want %+v", got, kept)
 	}
+	// Nobody can tell what it is now: it stays saved.
+	if err := os.Remove(m.path(swappy)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(m.path(swappy), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if m.unsave(s, c, nil); s.find(swappy) == nil {
+		t.Error("forgotten")
+	}
+	// It is gone, and with it what to restore.
+	if err := os.Remove(m.path(swappy)); err != nil {
+		t.Fatal(err)
+	}
+	if m.unsave(s, c, nil); s.find(swappy) != nil {
+		t.Error("a setting that is gone is saved")
+	}
 }
 
 // After a restart the kernel has its defaults, and saved values mean nothing.

@@ -71,7 +71,7 @@ func page(t *tuning.Table) (string, error) {
 	b.WriteString(`
 ` + "`apply`" + ` saves old values in /var/lib/rookery/tune.json (` + "`--state FILE`" + `) before it changes anything. Applied again, it keeps the values
 it saved first. A setting that somebody else has changed since is left by ` + "`revert`" + ` and named (` + "`--force`" + ` restores it). After a restart
-the kernel has its own values again, and what was saved before is of no use: both say so.
+the kernel has its own values again: ` + "`revert`" + ` says so, and ` + "`apply`" + ` begins anew.
 `)
 	return b.String(), nil
 }
