@@ -205,7 +205,7 @@ knobs() {
     "" \
     ""
   knob server,loadgen transparent_hugepage /sys/kernel/mm/transparent_hugepage/enabled choice advised "madvise never" "madvise never" \
-    "small heaps take up to half as much memory again, and freed pages come back as zeros in huge ones" \
+    "a small heap takes up to half as much memory again" \
     ""
 }
 

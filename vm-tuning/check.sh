@@ -199,7 +199,7 @@ knobs() {
     "" \
     ""
   knob server,loadgen transparent_hugepage /sys/kernel/mm/transparent_hugepage/enabled choice advised "madvise never" "madvise never" \
-    "small heaps take up to half as much memory again, and freed pages come back as zeros in huge ones" \
+    "a small heap takes up to half as much memory again" \
     ""
 }
 
@@ -266,7 +266,7 @@ harms() {
     "Meant for programs that fork a copy of a large heap, which rookery never does. Every allocation succeeds, and the first sign of too little memory is the kernel killing somebody." \
     "sysctl -w vm.overcommit_memory=0"
   harm server,loadgen vm.overcommit_memory /proc/sys/vm/overcommit_memory 1 exactly 2 "" \
-    "Counts what is mapped and not what is used. Go maps its heap in 64 MiB pieces, so several worker processes fail with memory free." \
+    "Counts what is mapped and not what is used. Go maps its heap in pieces of 64 MiB, so worker processes can be refused memory that is free." \
     "sysctl -w vm.overcommit_memory=0"
   harm server,loadgen RLIMIT_NOFILE /proc/self/limits 1 above 16777216 "" \
     "LimitNOFILE=infinity is 1,073,741,816 on a kernel of today. Programs that close or count all possible descriptors when they start a child then take minutes or gigabytes." \
