@@ -171,6 +171,7 @@ func TestBudget(t *testing.T) {
 // and the entries of what was evicted do not pile up although nobody sweeps, not
 // even in logs that are never used again.
 func TestBudgetBoundsEntries(t *testing.T) {
+	skipSize(t)
 	t.Run("Append", func(t *testing.T) {
 		budgetBoundsEntries(t, func(e *Events, log, _, body uint32) uint32 {
 			log, _ = e.Append(log, get, body)

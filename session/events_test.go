@@ -130,6 +130,7 @@ func TestStaleLogs(t *testing.T) {
 
 // Generations wrap around and leave 0 out: no log has the number 0.
 func TestLogGenerationsWrap(t *testing.T) {
+	skipSize(t)
 	e := NewEvents(EventsOptions{})
 	const lives = 255 * (logsResting + 1) * logShards
 	seen := make(map[uint32]bool, lives)

@@ -91,6 +91,15 @@ func collectGarbage() (cycle, pause time.Duration) {
 
 const bytesEachMax = 136
 
+// skipSize skips what one goroutine does very often: the race detector makes
+// that ten times as long and finds nothing in it.
+func skipSize(t *testing.T) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("of sheer size, in one goroutine")
+	}
+}
+
 // TestMillion drives the table at a million sessions and holds it to its budget
 // of bytes. The times it prints are for the reader: a shared machine is no judge.
 func TestMillion(t *testing.T) {
@@ -117,6 +126,7 @@ func TestMillion(t *testing.T) {
 // The budget holds from a thousand sessions up; an empty table pays for nothing
 // but itself.
 func TestBytesOfSmallTables(t *testing.T) {
+	skipSize(t)
 	table := NewTable(Options{Max: 1 << 30})
 	if n := table.Bytes(); n > 8192 {
 		t.Errorf("an empty table holds %d bytes", n)
@@ -138,6 +148,7 @@ func TestBytesOfSmallTables(t *testing.T) {
 
 // A table that was emptied and filled again, over and over, does not grow.
 func TestReuseDoesNotGrow(t *testing.T) {
+	skipSize(t)
 	table := NewTable(Options{})
 	var refs []Ref
 	const n = 5000
