@@ -15,12 +15,15 @@ type moveAway struct {
 	at    uint32
 	done  chan error
 	left  int // sessions that could not move in this round
+	// awaits says that all have left and some have not arrived: those that are
+	// not taken come back.
+	awaits bool
 }
 
 // Drain moves all sessions that are at home here to the holders of their first
 // copies, at most rate a second; streams are ended in the ordinary way and their
-// clients take them up again elsewhere. It returns when none is left, or with
-// ctx's error. Sessions with calls in flight are tried again. Others must know
+// clients take them up again elsewhere. It returns when none is left and all have
+// arrived with their copies, or with ctx's error. Sessions with calls in flight are tried again. Others must know
 // already that this node drains, so that they send nothing new.
 func (c *Core) Drain(ctx context.Context, rate float64) error { return c.moveAway(ctx, rate, true) }
 
@@ -63,6 +66,12 @@ func (m *moveAway) step(c *Core, now time.Duration) bool {
 	if !m.on || c.spread.busy() {
 		return false
 	}
+	if m.awaits {
+		if c.departing() {
+			return false
+		}
+		m.awaits = false // some may have come back
+	}
 	budget := int(m.rate*(now-m.begun).Seconds()) - m.moved
 	if budget <= 0 {
 		return false
@@ -88,6 +97,9 @@ func (m *moveAway) step(c *Core, now time.Duration) bool {
 	m.at = 0
 	if left := m.left; left > 0 && m.all {
 		m.left = 0
+		return false
+	}
+	if m.awaits = m.all && c.departing(); m.awaits {
 		return false
 	}
 	m.done <- nil

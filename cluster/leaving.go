@@ -79,6 +79,13 @@ func (c *Core) answersFor(id ID) bool {
 	return c.leaving.m[id] != nil
 }
 
+// departing reports whether any session has left that has not arrived.
+func (c *Core) departing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.leaving.m) > 0
+}
+
 // leftBefore reports whether a session that left up to a time has not arrived.
 func (c *Core) leftBefore(at time.Duration) bool {
 	c.mu.Lock()

@@ -54,6 +54,16 @@ func smallView(version uint64, others ...string) *View {
 
 // That a session is gone can be said by peers who agree who else might have it.
 func TestCoreUnknownNeedsAgreement(t *testing.T) {
+	c, l, store := strangers()
+	l.alive.Store(false)
+	a := store.p.ask("call 9.9")
+	for range 200 {
+		c.Step()
+		store.p.w.recover(10 * time.Millisecond)
+	}
+	if want := fmt.Sprint("refused ", RefusedUnavailable); a.String() != want {
+		t.Errorf("without a view: got %q, want %q", a, want)
+	}
 	for _, s := range []struct {
 		name      string
 		other     uint64 // what the peer's view differs by

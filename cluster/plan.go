@@ -43,7 +43,7 @@ type planWorker struct {
 }
 
 func newPlan(c *Core, v *View) *plan {
-	p := &plan{view: v, alone: true}
+	p := &plan{view: v, alone: true, lost: v == nil}
 	if v == nil {
 		p.nodes = []*planNode{{name: c.o.Self.Node, self: true, workers: []planWorker{{}}}}
 	} else {

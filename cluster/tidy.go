@@ -50,7 +50,7 @@ func (t *tidying) announceLater(c *Core, ref uint64, former *Link) {
 
 func (t *tidying) announce(c *Core) {
 	t.moved = slices.DeleteFunc(t.moved, func(a announced) bool {
-		if a.former != nil && !c.plan.Load().alone && !c.fill.covered(c) {
+		if p := c.plan.Load(); a.former != nil && len(p.of(partitionOf(a.s.ID))) > 0 && !c.fill.covered(c) {
 			return false
 		}
 		for _, m := range a.marks {

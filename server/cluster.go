@@ -65,7 +65,7 @@ const (
 	drainRate        = 10_000
 	drainPart        = 2 // the part of the time to shut down that sessions may take to move
 	drainMax         = 30 * time.Second
-	replicationAgain = time.Second // for sessions that were busy at first
+	replicationAgain = 5 * time.Second // for sessions that were busy at first, or came back
 )
 
 func (o *ClusterOptions) fill() error {
