@@ -134,9 +134,6 @@ func (t *Testbed) Agreed(ctx context.Context, some []int, serving int) (time.Tim
 // Others returns the indices of all nodes but gone.
 func (t *Testbed) Others(gone ...int) []int { return t.nodes.except(gone...) }
 
-// LastWords is an error that says what each node wrote last on standard error.
-func (t *Testbed) LastWords() error { return t.nodes.lastWords() }
-
 // State returns what the page says of the node of that name: "" if nothing.
 func (p *ClusterPage) State(name string) string { return p.state(name) }
 

@@ -12,7 +12,7 @@ import (
 // fails its own checks; the next one is tried all the same.
 func (r *run) cluster() error {
 	o := bench.TestbedOptions{Args: r.args(r.plan.workers, replicas, "acked"), Nodes: nodeCount}
-	return r.with(o, func() error {
+	return r.with(o, r.plan.workers, func() error {
 		for _, p := range []struct {
 			name  string
 			parts []part

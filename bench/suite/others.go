@@ -20,7 +20,7 @@ const everywhere = 0
 func (r *run) copyAll() error {
 	r.say("copies on all nodes")
 	o := bench.TestbedOptions{Args: r.args(1, everywhere, "acked"), Nodes: nodeCount}
-	return r.with(o, func() error {
+	return r.with(o, 1, func() error {
 		o := load.Options{Targets: r.targets(r.bed.HTTP), Protocol: load.Sessions, Clients: allSessions, Ramp: r.Scale.RampRate}
 		return r.fleet(o, func(f *load.Fleet) error {
 			ctx, cancel := r.step("copying sessions to all nodes")
@@ -52,7 +52,7 @@ func (r *run) oneNode() error {
 		hold = r.Scale.Measure
 	}
 	o := bench.TestbedOptions{Args: r.args(r.plan.oneWorkers, 1, "async"), Nodes: 1}
-	return r.with(o, func() error {
+	return r.with(o, r.plan.oneWorkers, func() error {
 		o := load.Options{Targets: r.targets(r.bed.TCP), Protocol: load.JSONRPC, Clients: r.Scale.Clients, Ramp: r.Scale.RampRate}
 		return r.fleet(o, func(f *load.Fleet) error {
 			ctx, cancel := r.step("opening all clients at one node")

@@ -25,6 +25,7 @@ type run struct {
 	charts *charts
 	parts  map[part]bool // that have a check to measure
 	bed    *bed
+	procs  int // processes that serve, of each node of bed
 	watch  *sampler
 	bare   float64 // memory of all nodes before there was a client, in bytes
 }
@@ -143,8 +144,8 @@ func (r *run) args(workers, copies int, durability string) []string {
 	return append(list, r.Args...)
 }
 
-// with starts a cluster, runs f and ends it.
-func (r *run) with(o bench.TestbedOptions, f func() error) (err error) {
+// with starts a cluster whose nodes have that many workers, runs f and ends it.
+func (r *run) with(o bench.TestbedOptions, workers int, f func() error) (err error) {
 	ctx, cancel := r.step("starting nodes")
 	defer cancel()
 	o.Server, o.Logs = r.Server, r.Logs
@@ -154,11 +155,8 @@ func (r *run) with(o bench.TestbedOptions, f func() error) (err error) {
 		return fmt.Errorf("suite: starting nodes: %w", err)
 	}
 	formed := time.Since(start)
-	r.bed = &bed{Testbed: t}
+	r.bed, r.procs = &bed{Testbed: t}, workers
 	defer func() {
-		if err != nil && r.ctx.Err() == nil {
-			err = errors.Join(err, t.LastWords())
-		}
 		err = errors.Join(err, t.Stop())
 		r.bed = nil
 	}()

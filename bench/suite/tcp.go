@@ -3,6 +3,7 @@ package suite
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/rookery-server/rookery/bench/load"
@@ -141,8 +142,14 @@ func (r *run) memory(whole, each string) error {
 // collect makes all nodes run their garbage collector.
 func (r *run) collect() error {
 	for i := range r.bed.Len() {
-		if _, err := r.bed.Get(r.ctx, i, "/debug/pprof/heap?gc=1"); err != nil {
-			return err
+		for w := range r.procs {
+			path := "/debug/pprof/heap?gc=1"
+			if r.procs > 1 {
+				path += "&worker=" + strconv.Itoa(w)
+			}
+			if _, err := r.bed.Get(r.ctx, i, path); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
