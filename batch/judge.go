@@ -65,21 +65,16 @@ func (l *Link) codecFor(lane Lane, n int) codec {
 // feature returns what has to be agreed on for c.
 func (c codec) feature() Features { return 1 << (c - 1) }
 
-// pack appends raw to dst, compressed if that pays. dst has room for either.
-func (l *Link) pack(dst []byte, lane Lane, raw []byte) ([]byte, codec) {
-	s := &l.stats[lane]
-	if c := l.codecFor(lane, len(raw)); c != codecNone {
+// pack appends raw to dst, compressed by c if that pays. dst has room for either.
+func pack(dst []byte, c codec, raw []byte) ([]byte, codec) {
+	if c != codecNone {
 		base := len(dst)
 		dst, c = encode(dst, c, raw)
-		n := len(dst) - base
-		l.judge[lane].note(len(raw), n)
-		if n < len(raw) {
-			s.Compressed++
+		if len(dst)-base < len(raw) {
 			return dst, c
 		}
 		dst = dst[:base]
 	}
-	s.Skipped++
 	return append(dst, raw...), codecNone
 }
 

@@ -66,11 +66,12 @@ const (
 	FeatureS2      Features = 1 << iota // frames compressed with S2
 	FeatureZstd                         // frames compressed with Zstandard
 	FeatureHuffman                      // frames compressed with S2 and a Huffman code; includes FeatureS2
+	FeatureNotes                        // messages of the cluster that name sessions by handles; see SPEC.md
 
 	// NoFeatures stands in Options for the empty set.
 	NoFeatures Features = 1 << 63
 	// AllFeatures is all that this implementation knows.
-	AllFeatures = FeatureS2 | FeatureZstd | FeatureHuffman
+	AllFeatures = FeatureS2 | FeatureZstd | FeatureHuffman | FeatureNotes
 )
 
 const (

@@ -42,25 +42,31 @@ func NewLink(o Options) *Link {
 // that are not acknowledged, and with ErrTooLarge when msg is longer than
 // MessageMax. An empty message is a message.
 func (l *Link) Append(lane Lane, msg []byte) (seq uint64, err error) {
-	return l.append(lane, msg, l.o.Cap[lane])
+	return l.append(lane, msg, nil, l.o.Cap[lane])
+}
+
+// AppendJoin is Append for a message in two pieces.
+func (l *Link) AppendJoin(lane Lane, head, body []byte) (seq uint64, err error) {
+	return l.append(lane, head, body, l.o.Cap[lane])
 }
 
 // AppendMust is Append for messages whose number is bounded by their producer,
 // such as replies: it goes beyond Cap, up to Hard, and then says ErrFull as well.
 func (l *Link) AppendMust(lane Lane, msg []byte) (seq uint64, err error) {
-	return l.append(lane, msg, l.o.Hard[lane])
+	return l.append(lane, msg, nil, l.o.Hard[lane])
 }
 
-func (l *Link) append(lane Lane, msg []byte, limit int) (uint64, error) {
-	if len(msg) > l.o.MessageMax {
+func (l *Link) append(lane Lane, head, body []byte, limit int) (uint64, error) {
+	size := len(head) + len(body)
+	if size > l.o.MessageMax {
 		return 0, ErrTooLarge
 	}
 	q := &l.out[lane]
-	if held := q.bytes(); held > 0 && held+prefixSize(len(msg))+len(msg) > limit {
+	if held := q.bytes(); held > 0 && held+prefixSize(size)+size > limit {
 		l.stats[lane].Refused++
 		return 0, ErrFull
 	}
-	return q.push(msg, l.o.FrameMax), nil
+	return q.push(head, body, l.o.FrameMax), nil
 }
 
 // Acked returns the sequence number up to which the peer has processed the
@@ -88,6 +94,10 @@ func (l *Link) Processed(lane Lane) uint64 { return l.in[lane].seq }
 
 // Connected reports whether frames may be sent and received.
 func (l *Link) Connected() bool { return l.connected }
+
+// Agreed returns the features that both ends offer, as of the last connection: none
+// before the first.
+func (l *Link) Agreed() Features { return l.features }
 
 // Resume is what one end tells the other about a link when they connect.
 type Resume struct {

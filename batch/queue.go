@@ -15,6 +15,7 @@ type chunk struct {
 	base  uint64 // offset of buf[0] in the lane
 	first uint64 // sequence of the first message
 	count int
+	used  bool // a frame is being made of it
 }
 
 func (c *chunk) end() uint64  { return c.base + uint64(len(c.buf)) }
@@ -32,7 +33,7 @@ func newChunk(size int) *chunk {
 }
 
 func (c *chunk) free() {
-	if cap(c.buf) > 2*frameMax { // held one long message
+	if cap(c.buf) > 2*frameMax || c.used { // held one long message; or is read
 		return
 	}
 	*c = chunk{buf: c.buf[:0]}
@@ -59,10 +60,11 @@ func (q *queue) messages() int { return int(q.end.seq - q.acked.seq) }
 func (q *queue) bytes() int    { return int(q.end.off - q.acked.off) }
 func (q *queue) unsent() bool  { return q.sent.seq < q.end.seq }
 
-// push copies msg to the end of the queue, of which at most frame bytes go into
+// push copies a message in two pieces to the end of the queue, of which at most frame bytes go into
 // one frame.
-func (q *queue) push(msg []byte, frame int) uint64 {
-	size := prefixSize(len(msg)) + len(msg)
+func (q *queue) push(head, body []byte, frame int) uint64 {
+	n := len(head) + len(body)
+	size := prefixSize(n) + n
 	c := q.tail
 	if c == nil || len(c.buf)+size > frame || c.count == countMax {
 		c = newChunk(max(size, frame))
@@ -74,8 +76,8 @@ func (q *queue) push(msg []byte, frame int) uint64 {
 		}
 		q.tail = c
 	}
-	c.buf = binary.AppendUvarint(c.buf, uint64(len(msg)))
-	c.buf = append(c.buf, msg...)
+	c.buf = binary.AppendUvarint(c.buf, uint64(n))
+	c.buf = append(append(c.buf, head...), body...)
 	c.count++
 	q.end.seq++
 	q.end.off += uint64(size)

@@ -3,6 +3,7 @@ package batch
 import (
 	"hash/crc32"
 	"slices"
+	"sync"
 )
 
 // bulkShare: after so many data frames a bulk frame that waits goes first, so
@@ -13,19 +14,108 @@ const bulkShare = 16
 // that has some and the credit for them, or acknowledgements and credits alone
 // if those are due. dst comes back unchanged if there is nothing to send. A
 // frame is at most FrameMax bytes, or one message, and a header.
-func (l *Link) NextFrame(dst []byte) []byte {
-	if !l.connected {
+func (l *Link) NextFrame(dst []byte) []byte { return l.NextFrameWith(noLock{}, dst) }
+
+// NextFrameWith is NextFrame for a link that mu guards: it is locked twice for a
+// moment, but not while the frame is compressed. The caller does not hold mu,
+// and one goroutine at a time calls this and Heartbeat.
+func (l *Link) NextFrameWith(mu sync.Locker, dst []byte) []byte {
+	mu.Lock()
+	f, ok := l.take()
+	mu.Unlock()
+	if !ok {
 		return dst
 	}
-	g := l.grants()
+	dst = f.append(dst)
+	mu.Lock()
+	l.packed(&f)
+	mu.Unlock()
+	return dst
+}
+
+// outgoing is a frame that is being made. Its messages count as sent.
+type outgoing struct {
+	h     header
+	g     grants
+	raw   []byte // of chunk
+	chunk *chunk
+	codec codec // to try
+	wire  int   // bytes that the messages took
+}
+
+// take returns the next frame.
+func (l *Link) take() (f outgoing, ok bool) {
+	if !l.connected {
+		return f, false
+	}
+	f.g = l.grants()
+	f.h.epoch = l.epochOut
 	lane, ok := l.pick()
-	switch {
-	case ok:
-		return l.messages(dst, lane, &g)
-	case l.due(&g):
-		return l.pureFrame(dst, &g)
-	default:
-		return dst
+	if !ok {
+		if ok = l.due(&f.g); ok {
+			l.tell(&f)
+			l.pure++
+		}
+		return f, ok
+	}
+	q := &l.out[lane]
+	raw, to := q.next(l.credit[lane])
+	f.raw, f.chunk = raw, q.cur
+	f.chunk.used = true
+	f.h.lane, f.h.raw, f.h.count, f.h.first = lane, len(raw), int(to.seq-q.sent.seq), q.sent.seq+1
+	f.codec = l.codecFor(lane, len(raw))
+	if l.mustTell || f.g != l.told {
+		l.tell(&f)
+	}
+	s := &l.stats[lane]
+	s.Resent += q.advance(to)
+	s.Messages += uint64(f.h.count)
+	s.Frames++
+	s.Raw += uint64(len(raw))
+	return f, true
+}
+
+// tell has the grants go with a frame.
+func (l *Link) tell(f *outgoing) {
+	f.h.grants = true
+	l.told, l.mustTell = f.g, false
+}
+
+// append makes the frame, at the end of dst.
+func (f *outgoing) append(dst []byte) []byte {
+	base := len(dst)
+	dst = slices.Grow(dst, headerSize+grantsSize+encodeBound(len(f.raw)))
+	dst = dst[:base+headerSize]
+	if f.h.grants {
+		dst = dst[:base+headerSize+grantsSize]
+		f.g.put(dst[base+headerSize:])
+	}
+	messages := len(dst)
+	if len(f.raw) > 0 {
+		dst, f.h.codec = pack(dst, f.codec, f.raw)
+	}
+	f.wire = len(dst) - messages
+	f.h.length = len(dst) - base - headerSize
+	f.h.checksum = crc32.Checksum(dst[base+headerSize:], castagnoli)
+	f.h.put(dst[base:])
+	return dst
+}
+
+// packed takes note of what compression made of a frame.
+func (l *Link) packed(f *outgoing) {
+	if f.chunk == nil {
+		return
+	}
+	f.chunk.used = false
+	s := &l.stats[f.h.lane]
+	s.Wire += uint64(f.wire)
+	if f.codec != codecNone {
+		l.judge[f.h.lane].note(f.h.raw, f.wire)
+	}
+	if f.h.codec != codecNone {
+		s.Compressed++
+	} else {
+		s.Skipped++
 	}
 }
 
@@ -36,8 +126,10 @@ func (l *Link) Heartbeat(dst []byte) []byte {
 	if !l.connected {
 		return dst
 	}
-	g := l.grants()
-	return l.pureFrame(dst, &g)
+	f := outgoing{g: l.grants(), h: header{epoch: l.epochOut}}
+	l.tell(&f)
+	l.pure++
+	return f.append(dst)
 }
 
 // pick returns the lane whose turn it is.
@@ -77,58 +169,4 @@ func (l *Link) due(g *grants) bool {
 		}
 	}
 	return false
-}
-
-// messages appends a frame of messages of lane.
-func (l *Link) messages(dst []byte, lane Lane, g *grants) []byte {
-	q := &l.out[lane]
-	raw, to := q.next(l.credit[lane])
-	h := header{
-		lane: lane, raw: len(raw), count: int(to.seq - q.sent.seq), first: q.sent.seq + 1,
-		grants: l.mustTell || *g != l.told,
-	}
-	base := len(dst)
-	dst = l.open(dst, &h, g, len(raw))
-	payload := len(dst)
-	dst, h.codec = l.pack(dst, lane, raw)
-	l.seal(dst[base:], &h)
-
-	s := &l.stats[lane]
-	s.Resent += q.advance(to)
-	s.Messages += uint64(h.count)
-	s.Frames++
-	s.Raw += uint64(len(raw))
-	s.Wire += uint64(len(dst) - payload)
-	return dst
-}
-
-func (l *Link) pureFrame(dst []byte, g *grants) []byte {
-	h := header{grants: true}
-	base := len(dst)
-	dst = l.open(dst, &h, g, 0)
-	l.seal(dst[base:], &h)
-	l.pure++
-	return dst
-}
-
-// open appends room for a header, and the grants if h has them, with capacity
-// for size bytes of messages.
-func (l *Link) open(dst []byte, h *header, g *grants, size int) []byte {
-	base := len(dst)
-	dst = slices.Grow(dst, headerSize+grantsSize+encodeBound(size))
-	if !h.grants {
-		return dst[:base+headerSize]
-	}
-	dst = dst[:base+headerSize+grantsSize]
-	g.put(dst[base+headerSize:])
-	l.told, l.mustTell = *g, false
-	return dst
-}
-
-// seal writes the header of the frame that is p.
-func (l *Link) seal(p []byte, h *header) {
-	h.epoch = l.epochOut
-	h.length = len(p) - headerSize
-	h.checksum = crc32.Checksum(p[headerSize:], castagnoli)
-	h.put(p)
 }
