@@ -94,7 +94,8 @@ type Core struct {
 	routes  routes           // guarded by mu
 	parting parting
 	pubs    publishing // guarded by mu
-	fetches fetches    // guarded by mu
+	notes   notes
+	fetches fetches // guarded by mu
 	// arriving are the epochs of sessions that were handed over to this peer and
 	// have not come home yet, by ref.
 	arriving map[uint64]uint32 // guarded by mu
@@ -138,7 +139,7 @@ func NewCore(o CoreOptions) *Core {
 	c.spread.base = map[uint64]uint64{}
 	c.spread.inRing = map[Origin]publication{}
 	c.routes.byNum, c.routes.byConn = map[uint64]*route{}, map[uint64]*route{}
-	c.pubs.notes, c.fetches.m, c.arriving = map[uint64]*note{}, map[ID][]*fetch{}, map[uint64]uint32{}
+	c.fetches.m, c.arriving = map[ID][]*fetch{}, map[uint64]uint32{}
 	c.plan.Store(newPlan(c, nil))
 	return c
 }
@@ -172,6 +173,7 @@ func (c *Core) beginAnew(l *Link) {
 		c.later(func() {
 			c.o.Store.PeerGone(l.num)
 			c.routes.viewChanged(c, []*Link{l}, c.o.Now())
+			c.notes.lost(c.o.Now())
 			c.greet(l)
 		})
 	}
@@ -263,6 +265,7 @@ func (c *Core) Step() (more bool) {
 	more = c.away.step(c, now) || more
 	c.routes.expire(c, now)
 	c.pubs.expire(c, now)
+	c.notes.expire(c, now)
 	c.fetches.expire(c, now)
 	c.stranded(now)
 	c.merging.step(c, now)

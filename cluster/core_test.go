@@ -232,7 +232,7 @@ func TestCoreNotifies(t *testing.T) {
 	a := w.procs[1].ask("get " + id + " - -")
 	w.recover(200 * time.Millisecond)
 	for i, q := range w.procs {
-		n, err := q.core.startNotify(key, fmt.Appendf(nil, "one n%d.", i), "")
+		n, err := q.core.startNote(key, fmt.Appendf(nil, "one n%d.", i), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,7 +241,7 @@ func TestCoreNotifies(t *testing.T) {
 			t.Errorf("%s: %v %v: %s", q.id, isDone(n.done), n.err, a)
 		}
 	}
-	n, err := w.procs[0].core.startNotify(ID{1}, []byte("one x"), "")
+	n, err := w.procs[0].core.startNote(ID{1}, []byte("one x"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

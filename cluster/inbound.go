@@ -15,7 +15,13 @@ type inbound struct {
 	bodies [batch.Lanes]bodyIn
 	// pages binds the peer's handles to refs of ours, 0 none.
 	pages []*[pageSize]uint64
-	wire  [kindLeaving + 1]func(r *reader, lane batch.Lane) error
+	wire  [kindReport + 1]func(r *reader, lane batch.Lane) error
+
+	handles   handlesIn
+	lastNote  uint64    // number of the latest notification
+	noteCount uint64    // how many there were
+	arrivals  *arrivals // not given to Step yet
+	reported  []uint64  // room for numbers
 }
 
 const (
@@ -36,6 +42,7 @@ func (in *inbound) init(l *Link) {
 		kindPublish: in.publish, kindPublished: in.published, kindNotify: in.notify, kindNotified: in.notified,
 		kindDigest: in.digest, kindDiffer: in.differ,
 		kindLeaving: in.leaving,
+		kindNote:    in.note, kindReport: in.report,
 	}
 }
 
@@ -44,7 +51,7 @@ func (in *inbound) handle(lane batch.Lane, msg []byte) error {
 	r := &reader{left: msg}
 	in.size = len(msg)
 	kind := r.uint8()
-	if kind == 0 || int(kind) >= len(in.wire) {
+	if int(kind) >= len(in.wire) || in.wire[kind] == nil {
 		return errMalformed
 	}
 	return in.wire[kind](r, lane)
@@ -53,6 +60,7 @@ func (in *inbound) handle(lane batch.Lane, msg []byte) error {
 // later lets Step run f for the message that is being handled. Until it has, the
 // peer gets no credit for it: its window bounds what it can have Step do.
 func (in *inbound) later(f func()) {
+	in.flush() // what came before
 	l, n := in.l, max(in.size, jobSize)
 	l.hold(batch.Data, n)
 	l.core.later(func() {

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"errors"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -37,6 +36,8 @@ type Link struct {
 	written  [batch.Lanes]uint64  // guarded by mu; last message that was given to the kernel
 	stalled  bool                 // guarded by mu; written was waited for in vain and has not moved since
 	bodies   [batch.Lanes]bodyOut // guarded by mu
+	notes    notesOut             // guarded by mu
+	reports  notesIn              // guarded by mu
 	parts    []partition          // guarded by mu; nil as long as no copies are there
 	filling  int                  // guarded by mu; partitions in state partFilling
 	behind   uint64               // guarded by mu; data that must not arrive behind the next fill
@@ -102,8 +103,10 @@ func (l *Link) Peer() Peer { return l.peer }
 func (l *Link) NextFrame(dst []byte) []byte {
 	l.woken.Store(false) // before it looks: what comes later wakes it again
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.m.NextFrame(dst)
+	l.report()
+	m := l.m
+	l.mu.Unlock()
+	return m.NextFrameWith(&l.mu, dst)
 }
 
 // Written implements Endpoint.
@@ -172,24 +175,27 @@ func (l *Link) Disconnect(err error) {
 	l.m.Disconnect()
 }
 
-// Receive implements Endpoint. Messages are handled here, without the lock, so
-// that handlers may use this and other links.
+// Receive implements Endpoint. Messages are handled without mu, so that handlers
+// may use this and other links.
 func (l *Link) Receive(p []byte) (n int, err error) {
 	l.rx.Lock()
 	defer l.rx.Unlock()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	before := l.m.Acked(batch.Data) + l.m.Acked(batch.Bulk)
-	n, err = l.m.Receive(p, func(lane batch.Lane, msg []byte) error {
-		l.mu.Unlock()
-		defer l.mu.Lock()
-		return l.in.handle(lane, msg)
-	})
-	if l.m.Acked(batch.Data)+l.m.Acked(batch.Bulk) != before {
+	m, before := l.m, l.confirmed()
+	l.mu.Unlock()
+	n, err = m.ReceiveWith(&l.mu, p, l.in.handle)
+	l.in.flush()
+	l.mu.Lock()
+	moved := l.confirmed() != before
+	l.mu.Unlock()
+	if moved {
 		l.core.wakeUp() // somebody may wait for it
 	}
 	return n, err
 }
+
+// confirmed grows with what the peer has processed. mu is held.
+func (l *Link) confirmed() uint64 { return l.m.Acked(batch.Data) + l.m.Acked(batch.Bulk) }
 
 // send appends one message. The error is batch.ErrFull or batch.ErrTooLarge.
 func (l *Link) send(lane batch.Lane, msg []byte) error {
@@ -221,6 +227,15 @@ func (l *Link) append(lane batch.Lane, msg []byte) (uint64, error) {
 	return seq, err
 }
 
+// appendJoin is append for a message in two pieces.
+func (l *Link) appendJoin(lane batch.Lane, head, body []byte) (uint64, error) {
+	seq, err := l.m.AppendJoin(lane, head, body)
+	if err == nil {
+		l.appended[lane] = seq
+	}
+	return seq, err
+}
+
 // room returns how many bytes send takes on a lane.
 func (l *Link) room(lane batch.Lane) int {
 	l.mu.Lock()
@@ -236,57 +251,13 @@ func (l *Link) release(lane batch.Lane, n int) {
 	l.core.wake(l)
 }
 
-func (l *Link) hold(lane batch.Lane, n int) {
+// hold takes credit from the peer until release gives it back, and returns the
+// life of the link that it is for.
+func (l *Link) hold(lane batch.Lane, n int) (life uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.m.Hold(lane, n)
-}
-
-// mark is a point in what was sent on a link.
-type mark struct {
-	life       uint32
-	data, bulk uint64
-}
-
-// mark returns the point behind everything that was appended.
-func (l *Link) mark() mark {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return mark{l.life, l.appended[batch.Data], l.appended[batch.Bulk]}
-}
-
-// flushed reports whether everything before m was given to the kernel, which
-// sends it even if this process is killed, or is not worth waiting for.
-func (l *Link) flushed(m mark) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return m.life != l.life || l.stalled || l.written[batch.Data] >= m.data && l.written[batch.Bulk] >= m.bulk
-}
-
-// connected reports whether frames can be sent now.
-func (l *Link) connected() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.m.Connected()
-}
-
-// stall says that flushed was waited for in vain. Until the link moves nobody
-// waits for it again: else a peer that reads nothing would set the pace of all
-// publications here.
-func (l *Link) stall() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.stalled = true
-}
-
-// reached reports whether the peer has processed everything before m.
-func (l *Link) reached(m mark) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if m.life != l.life { // what was sent is lost: a fill brings it
-		return !slices.ContainsFunc(l.parts, func(p partition) bool { return p.state == partWanted || p.state == partFilling })
-	}
-	return l.m.Acked(batch.Data) >= m.data && l.m.Acked(batch.Bulk) >= m.bulk
+	return l.life
 }
 
 // change sends one change of a session in partition p to the peer, on the lane

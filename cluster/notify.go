@@ -2,11 +2,8 @@ package cluster
 
 import (
 	"context"
-	"encoding/binary"
-	"slices"
+	"sync"
 	"time"
-
-	"github.com/rookery-server/rookery/batch"
 )
 
 // note is a notification to one session on its way to the session's home. It is
@@ -20,9 +17,10 @@ type note struct {
 	deadline time.Duration
 	nextTry  time.Duration // 0: not now
 	unknown  bool          // the last who was asked did not know the session
-	done     chan struct{}
-	ended    bool
-	err      error
+	done     func(error)   // may be nil
+	err      error         // for done
+
+	before, after *note // in the order in which they began
 }
 
 // noteNumber keeps notifications apart from publications, which have numbers of
@@ -32,142 +30,164 @@ const noteNumber = 1 << 63
 const (
 	notesMax  = 1 << 16
 	noteAgain = 20 * time.Millisecond
+
+	noteTableMin = 64
+	noteTableMax = 1024 // of a table that is kept while it is empty
 )
+
+// notes are the notifications of this process that are not through. The zero
+// value has none.
+type notes struct {
+	mu   sync.Mutex
+	last uint64 // guarded by mu; number drawn
+	open int    // guarded by mu
+	// table has them by number: a power of two of places, at most half of them
+	// taken. A number whose place is taken is not drawn, so one that hangs holds
+	// up nobody.
+	table          []*note  // guarded by mu
+	oldest, latest *note    // guarded by mu
+	again          []uint64 // guarded by mu; numbers of those to be asked for again
+}
+
+// notePool has notes that are through. Nobody may have kept one: whoever wants a
+// note later finds it by its number.
+var notePool = sync.Pool{New: func() any { return new(note) }}
+
+// begin adds a notification and returns it as it travels, false if there are too
+// many. n belongs to t from then on.
+func (t *notes) begin(c *Core, n *note, key string) (notifying, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open == notesMax {
+		return notifying{}, false
+	}
+	if 2*(t.open+1) > len(t.table) {
+		t.grow()
+	}
+	mask := uint64(len(t.table) - 1)
+	for t.last++; t.table[t.last&mask] != nil; {
+		t.last++
+	}
+	n.number = t.last | noteNumber
+	n.origin = c.originOf(n.number, key)
+	t.table[t.last&mask] = n
+	t.open++
+	if n.before = t.latest; n.before != nil {
+		n.before.after = n
+	} else {
+		t.oldest = n
+	}
+	t.latest = n
+	return n.travels(c), true
+}
+
+func (t *notes) grow() {
+	table := make([]*note, max(2*len(t.table), noteTableMin))
+	for n := t.oldest; n != nil; n = n.after {
+		table[n.number&uint64(len(table)-1)] = n
+	}
+	t.table = table
+}
+
+// find returns a notification that is not through. mu is held.
+func (t *notes) find(number uint64) *note {
+	if len(t.table) == 0 {
+		return nil
+	}
+	if n := t.table[number&uint64(len(t.table)-1)]; n != nil && n.number == number {
+		return n
+	}
+	return nil
+}
+
+// end takes a notification out and puts it in front of those in through. mu is
+// held.
+func (t *notes) end(n *note, err error, through *note) *note {
+	t.table[n.number&uint64(len(t.table)-1)] = nil
+	t.open--
+	if n.before != nil {
+		n.before.after = n.after
+	} else {
+		t.oldest = n.after
+	}
+	if n.after != nil {
+		n.after.before = n.before
+	} else {
+		t.latest = n.before
+	}
+	n.err, n.before, n.after = err, nil, through
+	return n
+}
+
+// tell tells those who wait, with no lock held.
+func (n *note) tell() {
+	for n != nil {
+		next, done, err := n.after, n.done, n.err
+		*n = note{}
+		notePool.Put(n)
+		if done != nil {
+			done(err)
+		}
+		n = next
+	}
+}
+
+// travels returns the notification as we send it.
+func (n *note) travels(c *Core) notifying {
+	return notifying{inc: c.o.Self.Incarnation, number: n.number, hops: hopsMax, origin: n.origin, id: n.id, payload: n.payload}
+}
 
 // Notify brings payload to one session, wherever its home is, and returns when
 // its home has it or, with CoreOptions.Acked, when its copies have it as well:
-// ErrNotHeld, ErrUnknown, ErrCongested. About key see Publish.
+// ErrNotHeld, ErrUnknown, ErrCongested. About key see Publish. payload is not to
+// be changed until then, or ever if ctx ended first.
 func (c *Core) Notify(ctx context.Context, id ID, payload []byte, key string) error {
-	var n *note
-	err := c.uncongested(ctx, func() (err error) {
-		n, err = c.startNotify(id, payload, key)
-		return err
-	})
+	w := noteWaiters.Get().(*noteWaiter)
+	err := c.uncongested(ctx, func() error { return c.StartNotify(id, payload, key, w.done) })
 	if err != nil {
+		noteWaiters.Put(w)
 		return err
 	}
 	select {
-	case <-n.done:
-		return n.err
+	case err = <-w.ended:
+		noteWaiters.Put(w)
+		return err
 	case <-ctx.Done():
-		return ctx.Err()
+		return ctx.Err() // w is told later
 	}
 }
 
-func (c *Core) startNotify(id ID, payload []byte, key string) (*note, error) {
-	c.mu.Lock()
-	if len(c.pubs.notes) >= notesMax {
-		c.mu.Unlock()
-		return nil, ErrCongested
+// noteWaiter is a call of Notify that waits.
+type noteWaiter struct {
+	ended chan error
+	done  func(error)
+}
+
+var noteWaiters = sync.Pool{New: func() any {
+	w := &noteWaiter{ended: make(chan error, 1)}
+	w.done = func(err error) { w.ended <- err }
+	return w
+}}
+
+// StartNotify begins what Notify does and does not block: ErrCongested at once.
+// done is called once, with what Notify would have returned, from a goroutine of
+// the core that it must not keep; nil tells nobody. payload is not to be changed
+// before.
+func (c *Core) StartNotify(id ID, payload []byte, key string, done func(error)) error {
+	n := notePool.Get().(*note)
+	n.id, n.payload, n.done, n.deadline = id, payload, done, c.o.Now()+c.o.AckTimeout
+	in, ok := c.notes.begin(c, n, key)
+	if !ok {
+		*n = note{}
+		notePool.Put(n)
+		return ErrCongested
 	}
-	c.pubs.noted++
-	number := c.pubs.noted | noteNumber
-	n := &note{
-		number: number, id: id, origin: c.originOf(number, key), payload: payload,
-		deadline: c.o.Now() + c.o.AckTimeout, done: make(chan struct{}),
-	}
-	c.pubs.notes[number] = n
-	c.pubs.enqueueNote(n)
-	c.mu.Unlock()
-	c.sendNote(n)
-	return n, nil
+	c.sendNote(in)
+	return nil
 }
 
 // sendNote has a notification delivered here or sends it towards the home.
-func (c *Core) sendNote(n *note) {
-	in := notifying{inc: c.o.Self.Incarnation, number: n.number, hops: hopsMax, origin: n.origin, id: n.id, payload: n.payload}
-	c.notify(in, c.later)
-}
-
-// notifying is a notification as it travels.
-type notifying struct {
-	inc     uint64 // who asks
-	number  uint64
-	hops    uint8
-	origin  Origin
-	id      ID
-	payload []byte
-}
-
-// notify brings a notification further; later is how Step is told to deliver it.
-func (c *Core) notify(in notifying, later func(func())) {
-	f := c.find(in.id)
-	switch {
-	case f.ref != 0:
-		later(func() { c.deliverNote(f.ref, in) })
-	case f.soon:
-		c.noted(in.inc, in.number, noteRetry)
-	case f.to == nil || in.hops == 0:
-		c.noted(in.inc, in.number, noteUnknown)
-	default:
-		in.hops--
-		if f.to.send(batch.Data, in.append(make([]byte, 0, notifyHead+len(in.payload)), c.o.Self.Incarnation)) != nil {
-			c.noted(in.inc, in.number, noteRetry)
-		}
-	}
-}
-
-// notifyHead is more than what stands before the payload in kindNotify.
-const notifyHead = 64
-
-// What kindNotify says in the byte that has the hops, where it can be short: most
-// are sent by who asks, and have an identity of their own.
-const (
-	noteRelayed = 1 << 7 // the incarnation of who asks follows
-	noteKeyed   = 1 << 6 // the origin follows
-)
-
-// append appends the message as self sends it.
-func (n *notifying) append(b []byte, self uint64) []byte {
-	head := n.hops
-	if n.inc != self {
-		head |= noteRelayed
-	}
-	keyed := n.origin != Origin{^n.inc, n.number}
-	if keyed {
-		head |= noteKeyed
-	}
-	b = append(b, kindNotify, head)
-	if n.inc != self {
-		b = le.AppendUint64(b, n.inc)
-	}
-	b = binary.AppendUvarint(b, n.number&^noteNumber)
-	if keyed {
-		b = appendOrigin(b, n.origin)
-	}
-	return append(append(b, n.id[:]...), n.payload...)
-}
-
-// deliverNote runs in Step.
-func (c *Core) deliverNote(ref uint64, in notifying) {
-	p := c.plan.Load()
-	s, ok := c.o.Store.Load(ref)
-	if !ok || s.Home != 0 || c.o.Acked && c.spread.full() {
-		c.noted(in.inc, in.number, noteRetry)
-		return
-	}
-	// It may have come before: even what was sent first may arrive last, on
-	// another way.
-	if c.o.Store.SpreadTo(ref, in.payload, in.origin, true) != nil {
-		c.noted(in.inc, in.number, noteLost)
-		return
-	}
-	c.late.add(ref)
-	if !c.o.Acked {
-		c.noted(in.inc, in.number, noteHeld)
-		return
-	}
-	c.spread.waits = append(c.spread.waits, wait{
-		view: p.hash, marks: c.marks(), at: c.o.Now(),
-		report: func(st status, _ int) {
-			if st == statusHeld {
-				c.noted(in.inc, in.number, noteHeld)
-			} else {
-				c.noted(in.inc, in.number, noteRetry)
-			}
-		},
-	})
-}
+func (c *Core) sendNote(in notifying) { c.notify(in, c.later) }
 
 // How a notification ended where it was brought to.
 const (
@@ -175,137 +195,88 @@ const (
 	noteRetry   // the session was moving, or a copy was lost
 	noteUnknown // no such session there
 	noteLost    // the session has no stream and no log for it
+	notePassed  // it was sent on: the home reports
 )
 
-// noted tells who asked how it ended.
-func (c *Core) noted(inc, number uint64, how uint8) {
-	if inc == c.o.Self.Incarnation {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if n := c.pubs.notes[number]; n != nil {
-			c.pubs.ended(c, n, how)
+// ended takes a report about some notifications.
+func (t *notes) ended(c *Core, how uint8, numbers ...uint64) {
+	lost := how == noteUnknown && c.plan.Load().lost
+	var now time.Duration
+	if how == noteRetry || lost {
+		now = c.o.Now()
+	}
+	var through *note
+	t.mu.Lock()
+	for _, number := range numbers {
+		n := t.find(number)
+		if n == nil {
+			continue // it came twice, or gave up
 		}
-		return
-	}
-	l := c.linkOf(inc)
-	if l == nil || !l.alive.Load() {
-		return
-	}
-	b := append(binary.AppendUvarint([]byte{kindNotified}, number&^noteNumber), how)
-	if l.must(batch.Control, b) != nil {
-		c.count.lostReplies.Add(1) // it asks again
-	}
-}
-
-// ended takes a report. Core.mu is held.
-func (p *publishing) ended(c *Core, n *note, how uint8) {
-	switch how {
-	case noteHeld:
-		p.endNote(n, nil)
-	case noteLost:
-		p.endNote(n, ErrNotHeld)
-	default:
-		n.unknown = how == noteUnknown
-		if n.unknown && !c.plan.Load().lost {
-			p.endNote(n, ErrUnknown)
-		} else {
-			p.askAgain(n, c.o.Now()+noteAgain)
+		switch {
+		case how == noteHeld:
+			through = t.end(n, nil, through)
+		case how == noteLost:
+			through = t.end(n, ErrNotHeld, through)
+		case how == noteUnknown && !lost:
+			through = t.end(n, ErrUnknown, through)
+		case how != notePassed:
+			n.unknown = how == noteUnknown
+			t.askAgain(n, now+noteAgain)
 		}
 	}
+	t.mu.Unlock()
+	through.tell()
 }
 
-func (p *publishing) endNote(n *note, err error) {
-	n.err, n.ended = err, true
-	delete(p.notes, n.number)
-	close(n.done)
-}
-
-// enqueueNote puts a notification behind those that began before. Ended ones
-// stay in the queue until they are half of it, or reach its head.
-func (p *publishing) enqueueNote(n *note) {
-	if len(p.noteQueue) > 2*len(p.notes)+noteSlack {
-		p.noteQueue = slices.DeleteFunc(p.noteQueue, func(n *note) bool { return n.ended })
-	}
-	p.noteQueue = append(p.noteQueue, n)
-}
-
-const noteSlack = 64
-
-// askAgain has a notification asked for again at a time.
-func (p *publishing) askAgain(n *note, at time.Duration) {
+// askAgain has a notification asked for again at a time. mu is held.
+func (t *notes) askAgain(n *note, at time.Duration) {
 	if n.nextTry == 0 {
-		p.noteAgain = append(p.noteAgain, n)
+		t.again = append(t.again, n.number)
 	}
 	n.nextTry = at
 }
 
-// notesLost has all notifications asked for again, in order: their homes may be
-// gone.
-func (p *publishing) notesLost(now time.Duration) {
-	for _, n := range p.noteQueue {
-		if !n.ended {
-			p.askAgain(n, now)
-		}
+// lost has all notifications asked for again, in order: their homes may be gone.
+func (t *notes) lost(now time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for n := t.oldest; n != nil; n = n.after {
+		t.askAgain(n, now)
 	}
 }
 
-// expireNotes ends what has waited too long and asks again what is due.
-func (p *publishing) expireNotes(c *Core, now time.Duration) {
-	for len(p.noteQueue) > 0 {
-		n := p.noteQueue[0]
-		if !n.ended && now < n.deadline { // deadlines are in order
-			break
+// expire ends what has waited too long and asks again what is due.
+func (t *notes) expire(c *Core, now time.Duration) {
+	var through *note
+	var due []notifying
+	t.mu.Lock()
+	for n := t.oldest; n != nil && now >= n.deadline; n = t.oldest { // deadlines are in order
+		err := ErrNotHeld
+		if n.unknown {
+			err = ErrUnavailable
 		}
-		switch {
-		case n.ended:
-		case n.unknown:
-			p.endNote(n, ErrUnavailable)
-		default:
-			p.endNote(n, ErrNotHeld)
-		}
-		p.noteQueue[0] = nil
-		p.noteQueue = p.noteQueue[1:]
+		through = t.end(n, err, through)
 	}
-	left := p.noteAgain[:0]
-	for _, n := range p.noteAgain {
-		switch {
-		case n.ended:
+	left := t.again[:0]
+	for _, number := range t.again {
+		switch n := t.find(number); {
+		case n == nil:
 		case now < n.nextTry:
-			left = append(left, n)
+			left = append(left, number)
 		default:
 			n.nextTry = 0
-			c.job(func() { c.sendNote(n) })
+			due = append(due, n.travels(c))
 		}
 	}
-	clear(p.noteAgain[len(left):])
-	p.noteAgain = left
-}
-
-func (in *inbound) notify(r *reader, _ batch.Lane) error {
-	head := r.uint8()
-	n := notifying{inc: in.l.peer.Incarnation, hops: head &^ (noteRelayed | noteKeyed)}
-	if head&noteRelayed != 0 {
-		n.inc = r.uint64()
+	if t.again = left; t.open == 0 {
+		t.again = nil
+		if len(t.table) > noteTableMax {
+			t.table = nil
+		}
 	}
-	n.number = r.uvarint() | noteNumber
-	n.origin = Origin{^n.inc, n.number}
-	if head&noteKeyed != 0 {
-		n.origin = r.origin()
+	t.mu.Unlock()
+	through.tell()
+	for _, in := range due {
+		c.later(func() { c.sendNote(in) })
 	}
-	n.id, n.payload = r.id(), slices.Clone(r.rest())
-	if err := r.end(); err != nil {
-		return err
-	}
-	n.hops = min(n.hops, hopsMax)
-	in.l.core.notify(n, in.later)
-	return nil
-}
-
-func (in *inbound) notified(r *reader, _ batch.Lane) error {
-	number, how := r.uvarint()|noteNumber, r.uint8()
-	if err := r.end(); err != nil {
-		return err
-	}
-	in.l.core.noted(in.l.core.o.Self.Incarnation, number, how)
-	return nil
 }

@@ -34,7 +34,7 @@ import (
 const (
 	peerLinkMessages = 500_000
 	// peerLinkWindow is how many messages may be under way, as with NATS.
-	peerLinkWindow = 1 << 15
+	peerLinkWindow = 1<<16 - 2048
 )
 
 // linkSession is a session of a linkStore.
@@ -119,6 +119,7 @@ func (st *linkStore) SpreadTo(_ uint64, payload []byte, _ Origin, _ bool) error 
 	return nil
 }
 
+func (st *linkStore) Commit(uint64)   {}
 func (st *linkStore) PeerGone(uint32) {}
 
 // hear is the subscriber.
@@ -292,7 +293,7 @@ func notified(b *testing.B, c *corpus.Corpus, messages []corpus.Message) linkRun
 	core := p.a.core
 	return p.measure(b, messages, func(_ int, m *corpus.Message) {
 		for {
-			_, err := core.startNotify(m.Session, m.JSON, "")
+			err := core.StartNotify(m.Session, m.JSON, "", nil)
 			if err == nil {
 				return
 			}

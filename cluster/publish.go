@@ -23,12 +23,6 @@ type publishing struct {
 	open   []*Outgoing // by number
 	resend []resend    // by when they began
 	round  uint64      // how many times all were sent again because the view changed; reports of earlier rounds do not count
-	notes  map[uint64]*note
-
-	noteQueue []*note // by when they began; ended ones may be among them
-	noteAgain []*note // to be asked for again
-
-	noted uint64 // number drawn
 }
 
 // resend has a peer sent everything again that it has not reported, in order.
@@ -318,7 +312,7 @@ func (p *publishing) viewChanged(c *Core) {
 			p.sendAgain(link, p.open[0].number, c.o.Now())
 		}
 	}
-	p.notesLost(c.o.Now())
+	c.notes.lost(c.o.Now())
 }
 
 // expire sends again what is due and ends what has waited too long.
@@ -335,7 +329,6 @@ func (p *publishing) expire(c *Core, now time.Duration) {
 		}
 	}
 	p.resend = left
-	p.expireNotes(c, now)
 }
 
 // sentAgain sends a peer everything again from a number on that it has not

@@ -19,7 +19,7 @@ type simPub struct {
 	order   int // of its publisher
 	first   bool
 	out     *Outgoing
-	note    *note
+	note    *simNote
 	to      *client // of a notification
 	before  []*client
 	expect  []*client
@@ -66,7 +66,7 @@ func (w *world) publish(p *proc) {
 func (w *world) launch(pub *simPub) {
 	var err error
 	if pub.to != nil {
-		pub.note, err = pub.p.core.startNotify(pub.to.sid, []byte(pub.payload), pub.key)
+		pub.note, err = pub.p.core.startNote(pub.to.sid, []byte(pub.payload), pub.key)
 	} else {
 		pub.out, err = pub.p.core.StartPublish([]byte(pub.payload), pub.key)
 	}
@@ -104,6 +104,21 @@ func (w *world) checkPubs(p *proc) {
 			})
 		}
 	}
+}
+
+// simNote is a notification that was begun.
+type simNote struct {
+	done chan struct{}
+	err  error // valid once done is closed
+}
+
+// startNote is StartNotify for those who look at it later.
+func (c *Core) startNote(id ID, payload []byte, key string) (*simNote, error) {
+	n := &simNote{done: make(chan struct{})}
+	return n, c.StartNotify(id, payload, key, func(err error) {
+		n.err = err
+		close(n.done)
+	})
 }
 
 func isDone(c chan struct{}) bool {
@@ -291,7 +306,7 @@ func (w *world) checkQuiet(p *proc) {
 		held++
 	}
 	for what, n := range map[string]int{
-		"publications": len(c.pubs.open), "notifications": len(c.pubs.notes), "fetches": len(c.fetches.m),
+		"publications": len(c.pubs.open), "notifications": c.notes.open, "fetches": len(c.fetches.m),
 		"jobs": len(c.jobs), "bytes of requests": c.routes.bytes, "queue": len(c.spread.queue),
 		"waits": len(c.spread.waits), "orphans": len(c.taking.orphans),
 		"announcements": len(c.tidy.moved), "departures": len(c.leaving.m),

@@ -106,7 +106,8 @@ type Store interface {
 	// without a session. With again, logs are searched for the event first.
 	Spread(payload []byte, origin Origin, again bool) (Walk, error)
 	// SpreadTo puts an event into the log of one session, as Walk.Step does, and
-	// Commit writes to its client what it has not been sent.
+	// Commit writes to its client what it has not been sent. payload is valid until
+	// SpreadTo returns.
 	SpreadTo(ref uint64, payload []byte, origin Origin, again bool) error
 	Commit(ref uint64)
 

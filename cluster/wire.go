@@ -38,13 +38,20 @@ const (
 	// Publications.
 	kindPublish   // number, the publisher's oldest open one, round, flags, view, origin, payload
 	kindPublished // number, round, status, delivered
-	kindNotify    // hops and flags, incarnation of the peer that asks unless it is the sender, number, origin unless it follows from that, id, payload
+	kindNotify    // a notification that was sent on, or to who does not know kindNote: hops and flags, incarnation of the peer that asks unless it is the sender, number, origin unless it follows from that, id, payload
 	kindNotified  // number, status
 
 	kindDigest // set of partitions that the peer is to hold, and of those it has been brought; partition and digest of the latter unless 0
 	kindDiffer // partitions whose digest differs
 
 	kindLeaving // the sender takes no more requests: it has said kindAt of all that it has taken
+)
+
+// Kinds with batch.FeatureNotes, on the data lane and the control lane. Their
+// numbers are those of batch/SPEC.md.
+const (
+	kindNote   = iota + 40 // number and flags, handle, id if the handle is bound to it, origin unless it follows from the number, payload
+	kindReport             // runs of notifications that ended alike: how many and how
 )
 
 // A session in a message:
