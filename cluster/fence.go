@@ -11,8 +11,20 @@ import (
 // accept takes what a peer says of a session it is home of and returns the ref
 // of the copy, 0 if there is none: the peer is not home any more, or there is
 // no room. The higher epoch is right, of equal ones that of the greater peer.
-func (c *Core) accept(l *Link, s *Snapshot) (ref uint64) {
+//
+// With moved the peer was its home, and hands it over: the epoch is this peer's,
+// also before it has come home.
+func (c *Core) accept(l *Link, s *Snapshot, moved bool) (ref uint64) {
 	defer c.locked(s.ID).Unlock()
+	if ref = c.acceptLocked(l, s, moved); ref != 0 && moved {
+		c.mu.Lock()
+		c.arriving[ref] = s.Epoch
+		c.mu.Unlock()
+	}
+	return ref
+}
+
+func (c *Core) acceptLocked(l *Link, s *Snapshot, moved bool) (ref uint64) {
 	store := c.o.Store
 	ref, ok := store.Find(s.ID)
 	var cur Session
@@ -39,7 +51,11 @@ func (c *Core) accept(l *Link, s *Snapshot) (ref uint64) {
 		c.fencedBy(l)
 	}
 	if former := c.link(cur.home()); former != nil && former != l && former.alive.Load() && s.Epoch>>movesBits > cur.Epoch>>movesBits {
-		c.stale(former, &s.Session) // a split has ended, and we may be the first to know both sides
+		newer := s.Session // a split has ended, and we may be the first to know both sides
+		if moved {
+			newer.Home = 0
+		}
+		c.stale(former, &newer)
 	}
 	c.homeIs(l)
 	extra, ok := store.Replace(ref, s)
@@ -72,14 +88,28 @@ func (c *Core) homeOf(s *Session) PeerID {
 	return c.o.Self.PeerID
 }
 
-// stale tells a peer that it is not home of a session any more.
+// stale tells a peer that it is not home of a session any more. Of one that is
+// arriving the former home is named in our record, but its epoch is ours: two
+// that are told of different owners of an epoch would each give way to the other.
 func (c *Core) stale(l *Link, cur *Session) {
+	home := c.homeOf(cur)
+	if ref, ok := c.o.Store.Find(cur.ID); ok && c.arrives(ref, cur.Epoch) {
+		home = c.o.Self.PeerID
+	}
 	b := appendID(nil, kindStale, cur.ID)
 	b = le.AppendUint32(b, cur.Epoch)
-	b = le.AppendUint64(b, c.homeOf(cur).Incarnation)
+	b = le.AppendUint64(b, home.Incarnation)
 	if l.must(batch.Data, b) != nil {
 		c.count.lostReplies.Add(1) // it opens the session again with its next fill
 	}
+}
+
+// arrives reports whether a session is on its way home here in an epoch.
+func (c *Core) arrives(ref uint64, epoch uint32) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	is, ok := c.arriving[ref]
+	return ok && is == epoch
 }
 
 // stale: a session that we thought to be home of is home elsewhere. Its events

@@ -143,7 +143,7 @@ func (in *inbound) open(r *reader, lane batch.Lane) error {
 	if pointer {
 		s.Home |= homePointer
 	}
-	ref := in.l.core.accept(in.l, &s)
+	ref := in.l.core.accept(in.l, &s, false)
 	if !in.bind(handle, ref) {
 		return errMalformed
 	}

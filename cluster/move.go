@@ -91,13 +91,10 @@ func (in *inbound) moved(r *reader, lane batch.Lane) error {
 	}
 	s.Home = in.l.num
 	c, l := in.l.core, in.l
-	ref := c.accept(l, &s)
+	ref := c.accept(l, &s, true)
 	if ref == 0 {
 		return c.notTaken(l, s.ID, s.Epoch, num)
 	}
-	c.mu.Lock()
-	c.arriving[ref] = s.Epoch
-	c.mu.Unlock()
 	in.later(func() {
 		c.settleIn(l, ref, s.ID, s.Epoch, num, framing, seen)
 		c.mu.Lock()
