@@ -33,7 +33,7 @@ GOLANGCI := .cache/bin/golangci-lint-$(GOLANGCI_VERSION)
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^## ---- /{printf "\n%s\n", substr($$0, 9)} \
-	/^[a-zA-Z0-9_-]+:.*## /{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	/^[a-zA-Z0-9_-]+:.*## /{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ## ---- build and run
 
@@ -260,7 +260,7 @@ release-prod: ## static binaries for Linux on amd64 and arm64, checksums and bil
 ## ---- care
 
 .PHONY: check
-check: fmt-check vet lint shellcheck ## what must hold before a commit, without the long tests
+check: fmt-check vet lint shellcheck validate ## what must hold before a commit, without the long tests
 	$(GO) test ./internal/lint
 
 # The first time the linter is built, which alone takes minutes.

@@ -31,7 +31,8 @@ rm -f "$stamp"
 while :; do
   if changed; then
     touch "$stamp"
-    if go build -o "$bin.new" ./cmd/rookery; then
+    echo "dev: building" >&2
+    if go build -trimpath -o "$bin.new" ./cmd/rookery; then
       stop
       mv "$bin.new" "$bin"
       "$bin" serve --log-level debug "$@" &
