@@ -48,6 +48,7 @@ func (r *run) ramps(f *load.Fleet) error {
 			r.failed(err, rampID(n))
 			return err
 		}
+		r.measured(rampID(n), 100*float64(f.Status().Connected)/float64(n), n)
 		if n == r.Scale.Clients {
 			r.measured("scaling.rate", ramp.PerSecond, ramp.Opened)
 			r.mark(false, "%d connected", n)
@@ -56,13 +57,12 @@ func (r *run) ramps(f *load.Fleet) error {
 		if err != nil {
 			return err
 		}
-		r.measured(rampID(n), 100*float64(p.Connected)/float64(n), n)
 		if first == 0 {
 			first = p.PerSecond
 		}
 		last = p.PerSecond
-		r.check(rampID(n)).Detail = fmt.Sprintf("%.0f connections a second; then %.0f round trips a second, p50 %v, p99 %v",
-			ramp.PerSecond, p.PerSecond, p.Corrected.P50, p.Corrected.P99)
+		r.check(rampID(n)).Detail = fmt.Sprintf("%.0f connections a second; then %.0f round trips a second, p50 %v, p99 %v, %d connections lost",
+			ramp.PerSecond, p.PerSecond, p.Corrected.P50, p.Corrected.P99, p.Outages.Lost)
 	}
 	r.measured("performance.scaling", 100*last/first, len(r.Scale.Ramps))
 	return nil
