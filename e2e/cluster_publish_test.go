@@ -121,10 +121,13 @@ func (b *broadcasts) more(n int64) {
 var errNotHeard = errors.New("was not heard")
 
 // repeatShare is of how many clients one may hear something twice, or behind
-// what came later, when a split heals or a node stops: an event that its home
-// had written while no copy could be told has no place that all agree on. More
+// what came later, when a split heals: an event that its home had written while
+// no copy could be told has no place that all agree on. More
 // than that, or anything lost, is an error.
 const repeatShare = 5
+
+// tracesMax is of how many clients it is told what happened to them.
+const tracesMax = 2
 
 // verify ends the publishers and requires that each client hears each broadcast
 // that succeeded exactly once and in order; others at most once. It allows
@@ -154,7 +157,9 @@ func (b *broadcasts) verify(may bool) {
 			case err == nil:
 			case b.mayRepeat && !errors.Is(err, errNotHeard):
 				repeated++
-				b.t.Logf("client %d, publisher %d: %v", l.number, p.number, err)
+				if b.t.Logf("client %d, publisher %d: %v", l.number, p.number, err); repeated <= tracesMax {
+					b.t.Log(l.told(fmt.Sprintf("%d/%d", p.number, n)))
+				}
 			default:
 				b.a.fault("client %d, session %s, publisher %d: %v\n\t%s", l.number, l.session, p.number, err, l.told(fmt.Sprintf("%d/%d", p.number, n)))
 			}

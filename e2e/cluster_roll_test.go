@@ -56,7 +56,6 @@ func TestClusterRolls(t *testing.T) {
 			c.settled()
 			a.served()
 			b.more(2)
-			b.mayRepeat = true
 			b.verify(false)
 		}
 		calls.verify(true)
