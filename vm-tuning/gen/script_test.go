@@ -132,12 +132,12 @@ func TestScriptsAgreeWithTheProgram(t *testing.T) {
 		{Profile: tuning.Server, Conns: 0, Processes: 1},
 	}
 	for i, shell := range shells(t) {
-		if i > 0 {
-			requests = requests[:1] // what differs between shells is not arithmetic
-		}
 		for _, name := range slices.Sorted(maps.Keys(fakes)) {
 			root := fake(t, fakes[name])
-			for _, r := range requests {
+			for j, r := range requests {
+				if j > 0 && (i > 0 || name != "untuned") {
+					break // what differs between shells and machines is not arithmetic
+				}
 				args := []string{"-r", root, "-p", string(r.Profile), "-c", strconv.FormatInt(r.Conns, 10), "-w", strconv.FormatInt(r.Processes, 10)}
 				m := &tuning.Machine{Root: root}
 				want, faults := expected(m, r)
