@@ -308,7 +308,11 @@ func (c *fakeCore) Notify(_ context.Context, id cluster.ID, payload []byte, key 
 	}
 	store := c.link(home).store
 	ref, _ := store.Find(id)
-	return store.SpreadTo(ref, payload, c.origin(), key != "")
+	if err := store.SpreadTo(ref, payload, c.origin(), key != ""); err != nil {
+		return err
+	}
+	store.Commit(ref)
+	return nil
 }
 
 // Fetch implements core.
