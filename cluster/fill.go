@@ -156,8 +156,11 @@ func (l *Link) beginFill() (n int, ok bool) {
 	if err != nil {
 		return 0, false
 	}
+	if l.filled == nil {
+		l.filled = make([]uint64, partitions)
+	}
 	for _, p := range parts {
-		l.parts[p] = partition{partFilling, seq}
+		l.parts[p].state, l.filled[p] = partFilling, seq
 	}
 	l.filling += len(parts)
 	l.core.wake(l)
@@ -173,7 +176,7 @@ func (l *Link) fillWith(p uint16, build func(b []byte, bodies *bodyOut) []byte) 
 		return true // dropped meanwhile, or to be filled again
 	}
 	defer l.core.wake(l)
-	return l.put(part, batch.Bulk, build)
+	return l.put(p, batch.Bulk, build)
 }
 
 // endFill turns partitions whose fill has been processed into live ones and
@@ -182,14 +185,18 @@ func (l *Link) endFill() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.filling == 0 {
+		l.filled = nil
 		return true
 	}
 	acked := l.m.Acked(batch.Bulk)
 	for p := range l.parts {
-		if part := &l.parts[p]; part.state == partFilling && part.bulk <= acked {
-			*part = partition{state: partLive}
+		if part := &l.parts[p]; part.state == partFilling && l.filled[p] <= acked {
+			part.state = partLive
 			l.filling--
 		}
+	}
+	if l.filling == 0 {
+		l.filled = nil
 	}
 	return l.filling == 0
 }

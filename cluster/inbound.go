@@ -11,8 +11,8 @@ const partitions = shard.Partitions
 // goroutine at a time: the one that has Link.rx.
 type inbound struct {
 	l      *Link
-	size   int // of the message that is being handled
-	bodies [batch.Lanes]bodyIn
+	size   int                  // of the message that is being handled
+	bodies [batch.Lanes]*bodyIn // nil: not used yet
 	// pages binds the peer's handles to refs of ours, 0 none.
 	pages []*[pageSize]uint64
 	wire  [kindReport + 1]func(r *reader, lane batch.Lane) error
@@ -55,6 +55,14 @@ func (in *inbound) handle(lane batch.Lane, msg []byte) error {
 		return errMalformed
 	}
 	return in.wire[kind](r, lane)
+}
+
+// body returns the messages of events that came on a lane.
+func (in *inbound) body(lane batch.Lane) *bodyIn {
+	if in.bodies[lane] == nil {
+		in.bodies[lane] = new(bodyIn)
+	}
+	return in.bodies[lane]
 }
 
 // later lets Step run f for the message that is being handled. Until it has, the
@@ -135,7 +143,7 @@ func (in *inbound) each(f func(ref uint64) uint64) {
 // this or another home, or even at home here.
 func (in *inbound) open(r *reader, lane batch.Lane) error {
 	handle, pointer := r.uint32(), r.uint8() != 0
-	s := r.snapshot(&in.bodies[lane])
+	s := r.snapshot(in.body(lane))
 	if err := r.end(); err != nil {
 		return err
 	}
@@ -174,7 +182,7 @@ func (in *inbound) topic(r *reader, _ batch.Lane) error {
 
 func (in *inbound) event(r *reader, lane batch.Lane) error {
 	handle := r.uint32()
-	e := r.event(&in.bodies[lane])
+	e := r.event(in.body(lane))
 	if err := r.end(); err != nil {
 		return err
 	}

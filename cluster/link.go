@@ -29,28 +29,27 @@ type Link struct {
 	in inbound    // guarded by rx
 
 	mu       sync.Mutex
-	m        *batch.Link          // guarded by mu
-	life     uint32               // guarded by mu; how many machines there were, see reset
-	retired  uint32               // guarded by mu; the life that holds nothing, see retire
-	appended [batch.Lanes]uint64  // guarded by mu; last message of each lane
-	written  [batch.Lanes]uint64  // guarded by mu; last message that was given to the kernel
-	stalled  bool                 // guarded by mu; written was waited for in vain and has not moved since
-	bodies   [batch.Lanes]bodyOut // guarded by mu
-	notes    notesOut             // guarded by mu
-	reports  notesIn              // guarded by mu
-	parts    []partition          // guarded by mu; nil as long as no copies are there
-	filling  int                  // guarded by mu; partitions in state partFilling
-	behind   uint64               // guarded by mu; data that must not arrive behind the next fill
-	overrun  bool                 // guarded by mu; a partition fell back to partWanted
+	m        *batch.Link           // guarded by mu
+	life     uint32                // guarded by mu; how many machines there were, see reset
+	retired  uint32                // guarded by mu; the life that holds nothing, see retire
+	appended [batch.Lanes]uint64   // guarded by mu; last message of each lane
+	written  [batch.Lanes]uint64   // guarded by mu; last message that was given to the kernel
+	stalled  bool                  // guarded by mu; written was waited for in vain and has not moved since
+	bodies   [batch.Lanes]*bodyOut // guarded by mu; nil: not used yet
+	notes    notesOut              // guarded by mu
+	reports  notesIn               // guarded by mu
+	parts    []partition           // guarded by mu; nil as long as no copies are there
+	filling  int                   // guarded by mu; partitions in state partFilling
+	// filled is, for each partition that is being filled, the last message of the
+	// bulk lane that concerns it: once that is acknowledged the data lane may take
+	// over without overtaking. nil while none is.
+	filled  []uint64 // guarded by mu
+	behind  uint64   // guarded by mu; data that must not arrive behind the next fill
+	overrun bool     // guarded by mu; a partition fell back to partWanted
 }
 
 // partition is what the peer holds of our sessions in one partition.
-type partition struct {
-	state partState
-	// bulk is the last message of the bulk lane that concerns it: once that is
-	// acknowledged the data lane may take over without overtaking.
-	bulk uint64
-}
+type partition struct{ state partState }
 
 type partState uint8
 
@@ -278,17 +277,21 @@ func (l *Link) change(p uint16, build func(b []byte, bodies *bodyOut) []byte) {
 	case partFilling:
 		lane = batch.Bulk
 	}
-	if !l.put(part, lane, build) {
+	if !l.put(p, lane, build) {
 		l.want(part)
 	}
 	l.core.wake(l)
 }
 
 // put appends what build makes and reports whether there was room.
-func (l *Link) put(part *partition, lane batch.Lane, build func(b []byte, bodies *bodyOut) []byte) bool {
+func (l *Link) put(p uint16, lane batch.Lane, build func(b []byte, bodies *bodyOut) []byte) bool {
 	s := l.core.scratch.Get().(*scratch)
 	defer l.core.scratch.Put(s)
-	bodies := &l.bodies[lane]
+	bodies := l.bodies[lane]
+	if bodies == nil {
+		bodies = new(bodyOut)
+		l.bodies[lane] = bodies
+	}
 	keep := bodies.position()
 	s.b = build(s.b[:0], bodies)
 	seq, err := l.append(lane, s.b)
@@ -297,7 +300,7 @@ func (l *Link) put(part *partition, lane batch.Lane, build func(b []byte, bodies
 		return false
 	}
 	if lane == batch.Bulk {
-		part.bulk = seq
+		l.filled[p] = seq
 	}
 	return true
 }

@@ -244,7 +244,7 @@ func reached(marks []linkMark) bool {
 
 func (in *inbound) merge(r *reader, lane batch.Lane) error {
 	number, id := r.uvarint(), r.id()
-	events := r.events(&in.bodies[lane])
+	events := r.events(in.body(lane))
 	if err := r.end(); err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func (in *inbound) moved(r *reader, lane batch.Lane) error {
 		inc := r.uint64()
 		seen[inc] = r.uvarint()
 	}
-	s := r.snapshot(&in.bodies[lane])
+	s := r.snapshot(in.body(lane))
 	if err := r.end(); err != nil {
 		return err
 	}

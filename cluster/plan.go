@@ -18,10 +18,11 @@ type plan struct {
 	// numbers in its rendezvous order.
 	nodes []*planNode
 	rank  []uint8
-	// targets are the links to which a session at home here is copied, for each
-	// partition width of them, nil behind the last.
-	targets []*Link
-	width   int
+	// targets are the lists of links to which sessions at home here are copied,
+	// each once; target names that of each partition.
+	targets [][]*Link
+	target  []uint16
+	width   int  // of the longest list that there may be
 	others  bool // other nodes are alive
 	alone   bool // there is no other node, nor one that may come back
 	lost    bool // a node is dead, or not found yet, that may have sessions nobody else has
@@ -60,14 +61,15 @@ func newPlan(c *Core, v *View) *plan {
 		copies = len(names)
 	}
 	p.width = copies + 1
-	p.targets = make([]*Link, partitions*p.width)
+	p.target = make([]uint16, partitions)
+	known := map[string]uint16{}
 	for part := range uint16(partitions) {
 		order = shard.Rank(order, part, names)
 		at := p.rank[int(part)*len(names):][:len(names)]
 		for i, n := range order {
 			at[i] = uint8(n)
 		}
-		p.aim(c, part, copies)
+		p.target[part] = p.number(p.aim(part, copies), known)
 	}
 	return p
 }
@@ -134,39 +136,45 @@ func (n *planNode) worker(part uint16) *Link {
 // order returns the numbers of the nodes that hold a partition, the first first.
 func (p *plan) order(part uint16) []uint8 { return p.rank[int(part)*len(p.nodes):][:len(p.nodes)] }
 
-// aim sets the targets of a partition: copies on the first nodes that are not
+// aim returns the targets of a partition: copies on the first nodes that are not
 // this one, and for who asks the first node, a pointer if that is this node and
 // another worker is asked.
-func (p *plan) aim(c *Core, part uint16, copies int) {
-	targets := p.targets[int(part)*p.width:][:p.width]
-	k := 0
+func (p *plan) aim(part uint16, copies int) []*Link {
+	targets := make([]*Link, 0, p.width)
 	for i, n := range p.order(part) {
 		node := p.nodes[n]
 		switch l := node.worker(part); {
 		case node.self && l != nil && i == 0:
-			targets[k] = l
-			k++
+			targets = append(targets, l)
 		case !node.self && copies > 0:
-			targets[k] = l
-			k++
+			targets = append(targets, l)
 			copies--
 		}
-		if k == len(targets) {
-			return
-		}
-	}
-}
-
-// of returns the links to which sessions of a partition at home here are copied.
-func (p *plan) of(part uint16) []*Link {
-	targets := p.targets[int(part)*p.width:][:p.width]
-	for i, l := range targets {
-		if l == nil {
-			return targets[:i]
+		if len(targets) == p.width {
+			break
 		}
 	}
 	return targets
 }
+
+// number returns the number of a list of targets. There are far fewer lists than
+// partitions; known has those that were met.
+func (p *plan) number(targets []*Link, known map[string]uint16) uint16 {
+	key := make([]byte, 0, 64)
+	for _, l := range targets {
+		key = le.AppendUint32(key, l.num)
+	}
+	n, ok := known[string(key)]
+	if !ok {
+		n = uint16(len(p.targets))
+		known[string(key)] = n
+		p.targets = append(p.targets, targets)
+	}
+	return n
+}
+
+// of returns the links to which sessions of a partition at home here are copied.
+func (p *plan) of(part uint16) []*Link { return p.targets[p.target[part]] }
 
 // holds reports whether a peer is to hold copies of a partition.
 func (p *plan) holds(l *Link, part uint16) bool { return slices.Contains(p.of(part), l) }

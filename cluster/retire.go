@@ -49,7 +49,7 @@ func (l *Link) renew() {
 	l.in = inbound{}
 	l.in.init(l)
 	l.appended, l.written = [batch.Lanes]uint64{}, [batch.Lanes]uint64{}
-	l.bodies = [batch.Lanes]bodyOut{}
+	l.bodies = [batch.Lanes]*bodyOut{}
 	l.notes, l.reports = notesOut{}, notesIn{}
-	l.filling, l.behind, l.stalled = 0, 0, false
+	l.filling, l.filled, l.behind, l.stalled = 0, nil, 0, false
 }
