@@ -218,10 +218,16 @@ func (f *Fleet) Ramp(ctx context.Context, n int, perSecond float64) (RampResult,
 	return r, err
 }
 
+// lastWords is how long load processes may take to say what they have measured
+// when nobody waits for more: a machine that is overloaded keeps them waiting too.
+const lastWords = 30 * time.Second
+
 // grace returns a context for what has to be done after ctx ended.
 func grace(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+	return context.WithTimeoutCause(context.WithoutCancel(ctx), lastWords, errStarved)
 }
+
+var errStarved = errors.New("load: the load processes do not answer: the machine gives them no time")
 
 // Rate makes perSecond calls due a second, from now on; 0: none.
 func (f *Fleet) Rate(ctx context.Context, perSecond float64) error {

@@ -21,7 +21,7 @@ const (
 	// each of tens of thousands of calls a second would take the processor from
 	// the server beside us. What is due meanwhile is up to that much late.
 	tickMax = int64(100 * time.Millisecond)
-	tickMin = int64(250 * time.Microsecond)
+	tickMin = int64(500 * time.Microsecond)
 	// handshakesMax bounds the handshakes under way in one process: listen
 	// backlogs do not overflow, and a slow server is not asked for everything.
 	handshakesMax = 256
@@ -220,18 +220,19 @@ func (w *worker) rest(now int64) int64 {
 	return max(until-now, tickMin)
 }
 
-// wait fills w.events and returns how many there are.
+// wait fills w.events and returns how many there are, none when wait has passed.
+// epoll_wait counts milliseconds, so ppoll does the waiting.
 func (w *worker) wait(wait int64) (int, error) {
-	if wait < int64(time.Millisecond) {
-		// epoll_wait counts milliseconds.
-		set := []unix.PollFd{{Fd: int32(w.epoll), Events: unix.POLLIN}}
-		t := unix.NsecToTimespec(wait)
-		if _, err := unix.Ppoll(set, &t, nil); err != nil && !errors.Is(err, unix.EINTR) {
-			return 0, os.NewSyscallError("ppoll", err)
-		}
-		wait = 0
+	set := []unix.PollFd{{Fd: int32(w.epoll), Events: unix.POLLIN}}
+	t := unix.NsecToTimespec(wait)
+	n, err := unix.Ppoll(set, &t, nil)
+	if errors.Is(err, unix.EINTR) || n == 0 && err == nil {
+		return 0, nil
 	}
-	n, err := unix.EpollWait(w.epoll, w.events[:], int(wait/int64(time.Millisecond)))
+	if err != nil {
+		return 0, os.NewSyscallError("ppoll", err)
+	}
+	n, err = unix.EpollWait(w.epoll, w.events[:], 0)
 	if errors.Is(err, unix.EINTR) {
 		return 0, nil
 	}
