@@ -227,6 +227,7 @@ func TestClusterAdmin(t *testing.T) {
 // TestClusterAlone: a node that others have yet to find knows its own sessions
 // and refuses no other for good.
 func TestClusterAlone(t *testing.T) {
+	t.Parallel() // it mostly waits
 	keys, err := cluster.ParseKeys([]byte(cluster.NewKey()))
 	if err != nil {
 		t.Fatal(err)

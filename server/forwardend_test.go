@@ -7,7 +7,9 @@ import (
 
 // TestForwardShutdownOfHome: what is served for other servers' clients finishes.
 func TestForwardShutdownOfHome(t *testing.T) {
+	t.Parallel() // it mostly waits
 	eachBackend(t, func(t *testing.T, o Options) {
+		t.Parallel()
 		block := make(chan struct{})
 		_, servers := startFleet(t, 2, o, fleetTools(t, block))
 		p := dial(t, servers[1].HTTPAddr())

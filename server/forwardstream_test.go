@@ -13,7 +13,9 @@ import (
 // it that is answered by way of the third server, and one whose client is sent
 // away and takes it up again elsewhere.
 func TestForwardStreamingResponse(t *testing.T) {
+	t.Parallel() // it mostly waits
 	eachBackend(t, func(t *testing.T, o Options) {
+		t.Parallel()
 		block := make(chan struct{})
 		_, servers := startFleet(t, 3, quickTicks(o), fleetTools(t, block))
 		first := dial(t, servers[0].HTTPAddr())
@@ -221,7 +223,9 @@ func TestForwardShutdown(t *testing.T) {
 
 // TestForwardReplyFindsNoRoom: a stream with a gap ends, and so learns its peer.
 func TestForwardReplyFindsNoRoom(t *testing.T) {
+	t.Parallel() // it mostly waits
 	eachBackend(t, func(t *testing.T, o Options) {
+		t.Parallel()
 		fleet, servers := startFleet(t, 2, o, fleetTools(t, nil))
 		c := fleet.cores[0]
 		c.stay()

@@ -49,8 +49,10 @@ func TestHTTPStreamBehindBusy(t *testing.T) {
 // TestHTTPRefusedBehindBusy: what waited turns out to open no stream; the
 // connection goes on with what stands behind it, or closes if it was to.
 func TestHTTPRefusedBehindBusy(t *testing.T) {
+	t.Parallel() // it mostly waits
 	const unknown = "Mcp-Session-Id: 00000000000000000000000000000000\r\n"
 	eachBackend(t, func(t *testing.T, o Options) {
+		t.Parallel()
 		block := make(chan struct{}, 2)
 		s := startServer(t, o, testTools(t, block))
 		for _, header := range []string{"", "Connection: close\r\n"} {

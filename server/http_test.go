@@ -251,7 +251,9 @@ func TestHTTPPipelined(t *testing.T) {
 // TestHTTPBehindClose: what is pipelined behind a request that closes the
 // connection is not served, whether the close comes from the loop or a worker.
 func TestHTTPBehindClose(t *testing.T) {
+	t.Parallel() // it mostly waits
 	eachBackend(t, func(t *testing.T, o Options) {
+		t.Parallel()
 		s := startServer(t, o, testTools(t, nil))
 		for _, tool := range []string{"inline", "worker"} {
 			p := dial(t, s.HTTPAddr())

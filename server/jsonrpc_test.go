@@ -263,7 +263,9 @@ func TestLineAtEOF(t *testing.T) {
 }
 
 func TestLineTooLong(t *testing.T) {
+	t.Parallel() // it mostly waits
 	eachBackend(t, func(t *testing.T, o Options) {
+		t.Parallel()
 		o.MessageMax = 1000
 		s := startServer(t, o, testMethods)
 		p := dial(t, s.TCPAddr())

@@ -79,7 +79,9 @@ func TestStartFails(t *testing.T) {
 }
 
 func TestLife(t *testing.T) {
+	t.Parallel() // it mostly waits
 	eachBackend(t, func(t *testing.T, o Options) {
+		t.Parallel()
 		s := startServer(t, o, testMethods)
 		if err := s.Start(); !errors.Is(err, ErrStarted) {
 			t.Errorf("second Start: %v", err)
@@ -155,7 +157,9 @@ func TestRunEndsWithClose(t *testing.T) {
 // TestDrain: what is in flight finishes, streams get their goodbye, readiness
 // fails meanwhile and nothing new is taken.
 func TestDrain(t *testing.T) {
+	t.Parallel() // it mostly waits
 	eachBackend(t, func(t *testing.T, o Options) {
+		t.Parallel()
 		block := make(chan struct{})
 		s := startServer(t, o, func(s *Server) {
 			testTools(t, block)(s)

@@ -395,6 +395,7 @@ func TestSaturated(t *testing.T) {
 // end in time, with an error that says what is known, and afterwards all is
 // well.
 func TestSaturatedSlowPeer(t *testing.T) {
+	t.Parallel() // it mostly waits
 	const timeout = time.Second
 	for _, acked := range []bool{false, true} {
 		t.Run(fmt.Sprint("acked ", acked), func(t *testing.T) {

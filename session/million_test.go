@@ -103,17 +103,15 @@ func skipSize(t *testing.T) {
 // TestMillion drives the table at a million sessions and holds it to its budget
 // of bytes. The times it prints are for the reader: a shared machine is no judge.
 func TestMillion(t *testing.T) {
+	skipSize(t)
 	n := 1_000_000
-	if raceEnabled || testing.Short() {
+	if testing.Short() {
 		n = 20_000
 	}
 	f := fill(t, n)
 	t.Logf("%d sessions: %v", n, f)
 	if f.kept > bytesEachMax {
 		t.Errorf("Bytes says %.1f a session, more than %d", f.kept, bytesEachMax)
-	}
-	if raceEnabled {
-		t.Skip("the race detector keeps shadow memory on the heap")
 	}
 	if f.heapEach > bytesEachMax {
 		t.Errorf("%.1f bytes a session on the heap, more than %d", f.heapEach, bytesEachMax)

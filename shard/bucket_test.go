@@ -224,7 +224,8 @@ func TestGroupsFor(t *testing.T) {
 // Families of keys that differ in few bits, as an adversary or a counter would
 // make them, spread like random ones.
 func TestStructuredKeysSpread(t *testing.T) {
-	n := scaled(50_000)
+	skipSize(t)
+	const n = 50_000
 	absentMax, hitMax := fullProbes()
 	for name, family := range map[string]func(i int) Key{
 		"low bits":    numbered,
@@ -247,8 +248,16 @@ func TestStructuredKeysSpread(t *testing.T) {
 	}
 }
 
-// scaled returns n, or a tenth under the race detector, which makes a test of
-// one goroutine slow and finds nothing in it.
+// skipSize skips what one goroutine does very often: the race detector makes
+// that ten times as long and finds nothing in it.
+func skipSize(t *testing.T) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("of sheer size, in one goroutine")
+	}
+}
+
+// scaled returns n, or a tenth under the race detector, as skipSize.
 func scaled(n int) int {
 	if raceEnabled {
 		return n / 10
@@ -260,8 +269,9 @@ func scaled(n int) int {
 // never saw one: what a deletion leaves behind counts as full, and goes with
 // the table.
 func TestDeletionsLeaveNoTrace(t *testing.T) {
+	skipSize(t)
 	const n = 20_000
-	rounds := scaled(50)
+	const rounds = 50
 	m := New(0)
 	source := rand.NewChaCha8([32]byte{2})
 	keys := seededKeys(source, n)
@@ -345,10 +355,11 @@ func TestEmptyMapIsSmall(t *testing.T) {
 }
 
 func TestBytesPerKey(t *testing.T) {
+	skipSize(t)
 	for _, hint := range []int{0, 1 << 30} {
 		m := New(hint)
 		worst, worstAt := 0.0, 0
-		for i := range scaled(200_000) {
+		for i := range 200_000 {
 			m.Put(numbered(i), 0)
 			if n := i + 1; n >= 1000 && n%100 == 0 {
 				if per := float64(m.Bytes()) / float64(n); per > worst {

@@ -122,6 +122,9 @@ func TestPutReplacesInPlace(t *testing.T) {
 		m.Put(k, 0)
 	}
 	rounds := uint64(2000)
+	if raceEnabled {
+		rounds = 400
+	}
 	var stop atomic.Bool
 	var wg sync.WaitGroup
 	for range 2 {

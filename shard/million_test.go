@@ -71,8 +71,9 @@ func collectGarbage() (cycle, pause time.Duration) {
 // TestMillion drives the map at a million keys and holds it to its budget of
 // bytes. The times it prints are for the reader: a shared machine is no judge.
 func TestMillion(t *testing.T) {
+	skipSize(t)
 	n := 1_000_000
-	if raceEnabled || testing.Short() {
+	if testing.Short() {
 		n = 50_000
 	}
 	keys := randomKeys(n)
@@ -93,13 +94,11 @@ func TestMillion(t *testing.T) {
 	if kept > 64 {
 		t.Errorf("Bytes says %.1f a key, more than 64", kept)
 	}
-	if !raceEnabled { // which keeps shadow memory
-		if f.heapPerKey > 64 {
-			t.Errorf("%.1f bytes a key on the heap, more than 64", f.heapPerKey)
-		}
-		if f.heapPerKey > kept*1.1 || f.heapPerKey < kept*0.9 {
-			t.Errorf("Bytes says %.1f a key, the heap %.1f", kept, f.heapPerKey)
-		}
+	if f.heapPerKey > 64 {
+		t.Errorf("%.1f bytes a key on the heap, more than 64", f.heapPerKey)
+	}
+	if f.heapPerKey > kept*1.1 || f.heapPerKey < kept*0.9 {
+		t.Errorf("Bytes says %.1f a key, the heap %.1f", kept, f.heapPerKey)
 	}
 	start := time.Now()
 	seen := 0

@@ -52,6 +52,7 @@ func TestPartitionIgnoresTheTag(t *testing.T) {
 
 // Wherever keys differ, they spread as evenly as random ones.
 func TestPartitionsAreEven(t *testing.T) {
+	skipSize(t)
 	const each = 16
 	for at := 2; at+4 <= len(Key{}); at++ {
 		counts := make([]int, Partitions)
@@ -74,6 +75,7 @@ func TestPartitionsAreEven(t *testing.T) {
 // The promise of the design: 1,000 sets of four names, each member within 5 %
 // of its even share, as first holder and among the first three.
 func TestSpreadOfRandomNames(t *testing.T) {
+	skipSize(t)
 	sets := 1000
 	if testing.Short() {
 		sets = 100
@@ -107,6 +109,7 @@ func TestSpreadOfRandomNames(t *testing.T) {
 
 // Names as people give them.
 func TestSpreadOfPlainNames(t *testing.T) {
+	skipSize(t)
 	for _, pattern := range []string{"n%d", "node-%d", "rookery-%d.rookery.svc", "10.0.0.%d"} {
 		for nodes := 2; nodes <= 16; nodes++ {
 			names := make([]uint64, nodes)
@@ -148,6 +151,7 @@ func TestWeightIsStratified(t *testing.T) {
 // A join moves partitions only to the new member, a leave only from the old
 // one, and the order of the others stays.
 func TestJoinAndLeaveMoveTheLeast(t *testing.T) {
+	skipSize(t)
 	rapid.Check(t, func(t *rapid.T) {
 		names := rapid.SliceOfNDistinct(rapid.Uint64(), 2, 12, rapid.ID).Draw(t, "names")
 		left := names[:len(names)-1]
