@@ -112,8 +112,9 @@ try_colima_test() { make colima-test || reason; }
 try_colima_clean() { make colima-clean || reason; }
 try_swarm_init() {
   make swarm-init && grep -q 'replicas: 4' swarm/stack.yaml && [ "$(wc -c <swarm/cluster.key)" -eq 65 ] &&
-    stops make swarm-init # it overwrites nothing
+    stops make swarm-init && rm "$log.reason" # the second time it overwrites nothing
 }
+try_swarm_monitor() { stops make swarm-monitor ADMIN=127.0.0.1:1 ARGS='--once --timeout 100ms'; }
 try_swarm_deploy() { make swarm-deploy || reason; }
 try_release_prod() {
   make release-prod && (cd dist && sha256sum -c SHA256SUMS) || return
@@ -123,7 +124,7 @@ try_release_prod() {
 try_clean_100k_data() { mkdir -p results/100k results/other && make clean-100k-data && [ ! -e results/100k ] && [ -e results/other ]; }
 try_clean() { mkdir -p bin results dist && make clean && [ ! -e bin ] && [ ! -e results ] && [ ! -e dist ]; }
 try_distclean() {
-  PORT_BASE=$base scripts/start-cluster.sh --nodes 1 || return # one that must not be left behind
+  PORT_BASE=$base make start-cluster ARGS='--nodes 1' || return # one that must not be left behind
   local pid
   pid=$(cut -d' ' -f1 ".cache/cluster/$base/n1.pid")
   make distclean && [ ! -e .cache ] && ! kill -0 "$pid"
