@@ -14,17 +14,26 @@
 //	phase, err := f.Phase(ctx, "sustained")     // from here on ...
 //	err = f.Hold(ctx, 5*time.Minute)
 //	measured, err := phase.End(ctx)             // ... to here
-//	told, err := f.Publish(ctx)                 // a numbered event for every session
+//	told, err := f.Publish(ctx)                 // a numbered event for every client with a stream
 //	heard, err := f.Audit(ctx)                  // did each client hear each event, once, in order?
-//	lost, err := f.Recovered(ctx)               // after a failure: all clients are back
+//	err = f.Drain(ctx)                          // calls no more, and waits for answers under way
 //	result := f.Result()
+//
+// A failure, from the moment it happens to the last client that is served again:
+//
+//	phase, err := f.Phase(ctx, "failover")
+//	... kill a node ...
+//	_, err = f.Until(ctx, func(s load.Status) bool { return s.Total.Lost >= 25_000 })
+//	err = f.Recovered(ctx)
+//	measured, err := phase.End(ctx)             // measured.Outages: how long, first lost, last back
 //
 // # Processes
 //
 // The caller of [Start] coordinates; clients live in processes of their own, as
 // many as the limit of descriptors demands, which are this program's hidden
 // subcommand ([Options].Self). Each is one thread on one epoll set, its orders
-// included: about 60 bytes a TCP client, no goroutine and no timer per client.
+// included: 64 bytes a TCP client and as many as its ids have more for an MCP
+// session, no goroutine and no timer per client.
 // A process ends when its standard input does, so nothing outlives the
 // coordinator, however it dies.
 //
@@ -41,10 +50,17 @@
 //
 // A call that was sent more than [LateAfter] after it was due counts as late;
 // its latency counts all the same. A call for which no client was ready within
-// [Options].DropAfter counts as dropped and is not sent. A call that is not
+// [Options].DropAfter, or no time of the generator's, counts as dropped and is
+// not sent. A call that is not
 // answered within [Options].Timeout is an error, and its time goes into the
-// histograms as that timeout. Due = Sent + Dropped, and Sent = Replies + Errors
-// but for what is under way when a phase begins or ends.
+// histograms as that timeout. Due = Sent + Notes + Dropped, and
+// Sent = Replies + Failures but for what is under way when a phase begins or
+// ends.
+//
+// The loop sleeps for half a millisecond at least, so that a call may be that
+// much late for the generator's own sake. Its processor time a call
+// ([PhaseResult].Generator) is mostly the kernel's, and the less the more calls
+// one turn of the loop sends.
 //
 // # What is verified
 //
@@ -74,7 +90,8 @@
 //
 // Linux only (epoll), IPv4, no TLS. Targets off loopback need
 // [Options].AllowRemote. Events need a server with the demo app's tools
-// broadcast (sessions) or touch (listen streams).
+// broadcast (sessions) or touch (listen streams). A listener whose stream broke
+// is not told again what it missed, and is not asked for it.
 //
 // Queues are bounded: handshakes under way by handshakesMax a process, calls
 // under way by clients × Burst and, with MCP, by pooled connections; what does

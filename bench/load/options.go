@@ -85,7 +85,8 @@ type Options struct {
 	Duration time.Duration `json:"duration_ns,omitempty"`
 	// Timeout bounds a call and a handshake; 0: DefaultTimeout.
 	Timeout time.Duration `json:"timeout_ns"`
-	// DropAfter is how long a due call waits for a client; 0: DefaultDropAfter.
+	// DropAfter is how long a due call waits for a client, or for a generator
+	// that has no time; 0: DefaultDropAfter.
 	DropAfter time.Duration `json:"drop_after_ns"`
 
 	// Workload is what [Run] does; "": Steady.

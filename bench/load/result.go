@@ -113,7 +113,7 @@ type Counts struct {
 	Replies  int64 `json:"replies"` // good ones
 	Notes    int64 `json:"notes"`   // notifications sent (they are due, not Sent)
 	Late     int64 `json:"late"`    // sent over LateAfter after they were due
-	Dropped  int64 `json:"dropped"` // due, but no client was ready within DropAfter
+	Dropped  int64 `json:"dropped"` // due, but not sent within DropAfter
 	Retried  int64 `json:"retried"` // calls asked again after a 503
 	BytesIn  int64 `json:"bytes_in"`
 	BytesOut int64 `json:"bytes_out"`

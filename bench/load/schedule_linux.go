@@ -30,22 +30,31 @@ func (w *worker) advance() {
 	}
 }
 
-// issue makes the calls that are due. What finds no client waits in the
-// schedule, and is dropped when it has waited for too long.
+// issue makes the calls that are due, about callsAtOnce at most. What finds no
+// client, or no time of ours, waits in the schedule, and is dropped when it has
+// waited for too long.
 func (w *worker) issue(now int64) {
+	w.behind = false
+	sent := 0
 	for w.schedule.interval > 0 && w.schedule.next <= float64(now) {
 		due := int64(w.schedule.next)
-		if i := w.ready.first; i != noOne && w.room(i) {
+		if now-due >= int64(w.o.DropAfter) {
 			w.advance()
-			w.turn(i, due, now)
+			w.tally.counts.Due += int64(w.o.Burst)
+			w.tally.counts.Dropped += int64(w.o.Burst)
 			continue
 		}
-		if now-due < int64(w.o.DropAfter) {
+		i := w.ready.first
+		if i == noOne || !w.room(i) {
 			return
 		}
+		if sent >= callsAtOnce {
+			w.behind = true
+			return
+		}
+		sent += w.o.Burst
 		w.advance()
-		w.tally.counts.Due += int64(w.o.Burst)
-		w.tally.counts.Dropped += int64(w.o.Burst)
+		w.turn(i, due, now)
 	}
 }
 

@@ -28,8 +28,12 @@ const (
 	// shakeAgain is when a client is looked at again that was to leave in the
 	// middle of a call.
 	shakeAgain = int64(10 * time.Millisecond)
-	// timersAtOnce are served before what arrived meanwhile is read.
-	timersAtOnce = 256
+	// Bounds of what is done before answers are read again: less than eventCount
+	// each, so that a generator with too little time reads faster than it sends.
+	// Otherwise answers would wait for us, and look late.
+	timersAtOnce = 128
+	callsAtOnce  = 128
+	expiryAtOnce = 128
 )
 
 // worker is a load process: one thread on one epoll set, which holds clients,
@@ -72,6 +76,7 @@ type worker struct {
 	handshakes int // under way
 	ramp       ramp
 	schedule   schedule
+	behind     bool   // more is due than one turn of the loop may send
 	published  uint32 // number of the latest event
 	publishing bool
 	mark       []byte        // in front of the number of an event
@@ -209,13 +214,16 @@ func (w *worker) rest(now int64) int64 {
 	}
 	if w.schedule.interval > 0 {
 		due := int64(w.schedule.next)
-		if due <= now { // nobody is ready: an event will tell, or it is dropped
+		if due <= now && !w.behind { // nobody is ready: an event will tell, or it is dropped
 			due += int64(w.o.DropAfter)
 		}
 		until = min(until, due)
 	}
 	if r := &w.ramp; r.started < r.want && w.handshakes < handshakesMax {
 		until = min(until, int64(r.next))
+	}
+	if until <= now {
+		return 0
 	}
 	return max(until-now, tickMin)
 }
@@ -326,8 +334,11 @@ func (w *worker) ring(t timer, now int64) {
 
 // expire gives up calls and handshakes that took too long.
 func (w *worker) expire(now int64) {
-	for w.calls.oldest != noOne {
+	for range expiryAtOnce {
 		k := w.calls.oldest
+		if k == noOne {
+			return
+		}
 		c := &w.calls.list[k]
 		if now-c.made < int64(w.o.Timeout) {
 			return
