@@ -111,7 +111,7 @@ fuzz: ## fuzz each decoder for FUZZTIME (2s)
 
 .PHONY: e2e
 e2e: e2e/node_modules/.package-lock.json ## the built binary against the official Go and TypeScript clients and the MCP Inspector
-	$(GO) test -count=1 -run '$(RUN)' -skip '^TestDensity' ./e2e
+	$(GO) test -count=1 -vet=off -run '$(RUN)' -skip '^TestDensity' ./e2e
 
 .PHONY: conformance
 conformance: ## the public MCP conformance suites against the example servers (ARGS=--json, ARGS=scenario)

@@ -37,7 +37,7 @@ func TestTypeScriptClients(t *testing.T) {
 		{"v2-auto", "2026-07-28", false},
 	} {
 		t.Run(c.mode, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, "node", "typescript.mjs", n.mcp(), c.mode)
 			var stderr strings.Builder
@@ -98,7 +98,7 @@ func TestGoClient(t *testing.T) {
 }
 
 func goClient(t *testing.T, n *node, asked, got string) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	updated := make(chan string, 16)
 	c := mcp.NewClient(&mcp.Implementation{Name: "rookery-e2e", Version: "1.0.0"}, &mcp.ClientOptions{

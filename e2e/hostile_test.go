@@ -118,8 +118,8 @@ func TestSlowDrip(t *testing.T) {
 			return
 		case <-time.After(200 * time.Millisecond):
 			alive(t, other)
-			if time.Since(begin) > 20*time.Second {
-				t.Fatal("a request that drips in is still waited for after 20 s")
+			if time.Since(begin) > time.Minute {
+				t.Fatal("a request that drips in is still waited for after a minute")
 			}
 		}
 	}

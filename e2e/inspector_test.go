@@ -47,7 +47,7 @@ func TestInspector(t *testing.T) {
 // result on one line, or what it said instead.
 func inspect(t *testing.T, js string, n *node, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	const launcher = "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js"
 	args = append([]string{launcher, "--cli", n.mcp(), "--format", "json"}, args...)

@@ -11,7 +11,7 @@ import assert from 'node:assert/strict';
 
 const [mode, url, control, pollingURL] = process.argv.slice(2);
 assert(pollingURL, 'usage: node resume.mjs MODE URL CONTROL POLLING_URL');
-const patience = 15_000; // milliseconds
+const patience = 60_000; // milliseconds; a busy machine takes long to start Node
 
 async function until(reached, what) {
   for (const deadline = Date.now() + patience; !reached(); await new Promise((r) => setTimeout(r, 10))) {

@@ -261,7 +261,7 @@ func TestTypeScriptClientsResume(t *testing.T) {
 				"/cut":   func(string) error { wire.cut(); return nil },
 				"/touch": other.tryTouch,
 			})
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			out := nodeScript(ctx, t, "resume.mjs", mode, "http://"+wire.addr+"/mcp", control, c.mcp())
 			var r resumeReport
@@ -286,7 +286,7 @@ func TestTypeScriptClientsResume(t *testing.T) {
 func TestGoClientResumes(t *testing.T) {
 	n := startNode(t)
 	wire := newWire(t, n.http)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	updated := make(chan string, 16)
 	c := mcp.NewClient(&mcp.Implementation{Name: "rookery-e2e", Version: "1.0.0"}, &mcp.ClientOptions{
