@@ -37,7 +37,7 @@ func (r *run) overload() error {
 		if _, err := f.Ramp(ctx, overloadClients, r.Scale.RampRate); err != nil {
 			return err
 		}
-		p, err := r.phase(f, "overload", overloadRate, overloadTime)
+		p, err := r.phase(f, "overload", overloadRate, min(overloadTime, r.Scale.Measure))
 		if err != nil {
 			return err
 		}

@@ -35,7 +35,7 @@ type Scale struct {
 var Scales = []Scale{
 	{
 		Name: "small", Clients: 2000, Ramps: []int{100, 1000, 2000}, RampRate: 2000, Rate: 1300, SessionRate: 650, HoldRate: 200,
-		Measure: 2 * time.Second, Holds: [2]time.Duration{2 * time.Second, 4 * time.Second}, Slack: 20,
+		Measure: time.Second, Holds: [2]time.Duration{time.Second, 2 * time.Second}, Slack: 20,
 	},
 	{
 		Name: "10k", Clients: 10_000, Ramps: []int{100, 1000, 10_000}, RampRate: 12_000, Rate: 12_625, SessionRate: 6060, HoldRate: 1000,

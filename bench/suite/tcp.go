@@ -11,9 +11,12 @@ import (
 
 const (
 	// restTime is how long memory must not have fallen by a hundredth to count
-	// as at rest; restMax is how long that is waited for.
+	// as at rest, less at scales that measure for less; restMax is how long that
+	// is waited for.
 	restTime = 3 * time.Second
 	restMax  = time.Minute
+	// warmUp is how long calls are made before they are measured, at most.
+	warmUp = time.Second
 	// rampMeasure is how long the rate is measured at each size.
 	rampMeasure = 5 * time.Second
 )
@@ -68,15 +71,15 @@ func (r *run) ramps(f *load.Fleet) error {
 	return nil
 }
 
-// phase measures calls at a rate for a while, after a second of warm-up, and
-// leaves the clients silent.
+// phase measures calls at a rate for a while, after a short warm-up, and leaves
+// the clients silent.
 func (r *run) phase(f *load.Fleet, name string, rate float64, d time.Duration) (*load.PhaseResult, error) {
 	ctx, cancel := context.WithTimeoutCause(r.ctx, d+r.Step, fmt.Errorf("%s took longer than %v (--step-timeout)", name, d+r.Step))
 	defer cancel()
 	if err := f.Rate(ctx, rate); err != nil {
 		return nil, err
 	}
-	if err := f.Hold(ctx, time.Second); err != nil {
+	if err := f.Hold(ctx, min(warmUp, d/2)); err != nil {
 		return nil, err
 	}
 	p, err := f.Phase(ctx, name)
@@ -109,7 +112,7 @@ func (r *run) rest() (float64, error) {
 			return min(now, last), nil
 		}
 		last = now
-		if err := sleep(ctx, restTime); err != nil {
+		if err := sleep(ctx, min(restTime, r.Scale.Measure)); err != nil {
 			if r.ctx.Err() != nil {
 				return 0, context.Cause(r.ctx)
 			}
