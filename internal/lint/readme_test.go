@@ -128,7 +128,7 @@ func TestCitedTestsExist(t *testing.T) {
 // Links between our own files lead somewhere.
 func TestLinksLeadSomewhere(t *testing.T) {
 	top := root(t)
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/REQUIREMENTS.md", "docs/ARCHITECTURE.md", "docs/cluster.md", "docs/operations.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/REQUIREMENTS.md", "docs/ARCHITECTURE.md", "docs/cluster.md", "docs/operations.md", "docs/load.md"} {
 		text, err := os.ReadFile(filepath.Join(top, name))
 		if err != nil {
 			t.Error(err)
