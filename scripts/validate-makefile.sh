@@ -127,7 +127,8 @@ try_distclean() {
   PORT_BASE=$base make start-cluster ARGS='--nodes 1' || return # one that must not be left behind
   local pid
   pid=$(cut -d' ' -f1 ".cache/cluster/$base/n1.pid")
-  make distclean && [ ! -e .cache ] && ! kill -0 "$pid"
+  # shellcheck source=scripts/cluster-lib.sh
+  make distclean && [ ! -e .cache ] && ! (. scripts/cluster-lib.sh && began "$pid") # nobody may have asked how it ended
 }
 try_validate() { make validate; }
 
