@@ -51,7 +51,7 @@ func (c *Core) bring(in *notifying) (ref uint64, how uint8) {
 func (l *Link) notify(in *notifying) error {
 	var head [notifyHead]byte
 	l.mu.Lock()
-	err := error(nil)
+	var err error
 	if in.inc == l.core.o.Self.Incarnation && l.m.Agreed()&batch.FeatureNotes != 0 {
 		err = l.appendNote(head[:0], in)
 	} else {
