@@ -24,7 +24,8 @@ import (
 type audience struct {
 	t       *testing.T
 	c       *nest
-	http    *http.Client
+	http    *http.Client // gives a node up that does not begin to answer
+	patient *http.Client // waits as long as its context says
 	members []*listener
 	wg      sync.WaitGroup
 	stop    context.CancelFunc
@@ -64,7 +65,10 @@ func (c *nest) newAudience(n int) *audience {
 	c.t.Helper()
 	transport := &http.Transport{DisableKeepAlives: true, ResponseHeaderTimeout: headerMax}
 	ctx, stop := context.WithCancel(context.Background())
-	a := &audience{t: c.t, c: c, http: &http.Client{Transport: transport}, stop: stop}
+	a := &audience{
+		t: c.t, c: c, stop: stop, http: &http.Client{Transport: transport},
+		patient: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
+	}
 	c.t.Cleanup(func() {
 		stop()
 		a.wg.Wait()
@@ -167,9 +171,14 @@ func (a *audience) request(ctx context.Context, node *member, method, session, b
 	return req
 }
 
-// post sends a message to a node and returns the whole answer.
+// post sends a message to a node and returns the whole answer. With a deadline
+// it waits until then, however busy the machine is.
 func (a *audience) post(ctx context.Context, node *member, session, body string) (status int, head http.Header, answer []byte, err error) {
-	res, err := a.http.Do(a.request(ctx, node, http.MethodPost, session, body))
+	client := a.http
+	if _, bounded := ctx.Deadline(); bounded {
+		client = a.patient
+	}
+	res, err := client.Do(a.request(ctx, node, http.MethodPost, session, body))
 	if err != nil {
 		return 0, nil, nil, err
 	}

@@ -93,6 +93,7 @@ func (c *nest) add(m *member, more ...string) {
 	m.args = append([]string{
 		"serve", "--node", m.name, "--tcp", m.tcp, "--http", m.http, "--admin", m.admin, "--gossip", m.gossip, "--peer", m.listen,
 		"--cluster-key", c.key, "--keep-alive", "1s", "--events", "4096", "--event-bytes", "1MiB",
+		"--ack-timeout", "20s", // a machine that starves the nodes is no failure of theirs
 	}, more...)
 	c.members = append(c.members, m)
 }

@@ -97,7 +97,9 @@ func (a *audience) callers(t *testing.T, n int) *callers {
 // once calls echo on one node.
 func (c *callers) once(ctx context.Context, l *listener, node *member, id int) {
 	text := fmt.Sprint("echo ", id)
-	status, answer, err := l.call(context.WithoutCancel(ctx), node, id, "echo", fmt.Sprintf(`{"text":%q}`, text))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settlePatience)
+	defer cancel()
+	status, answer, err := l.call(ctx, node, id, "echo", fmt.Sprintf(`{"text":%q}`, text))
 	c.calls.Add(1)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
