@@ -134,6 +134,21 @@ func TestFailedEventsAreExcused(t *testing.T) {
 	}
 }
 
+// An event is published where somebody listens.
+func TestPublishGoesElsewhere(t *testing.T) {
+	s := &mcpServer{}
+	f, ctx := begin(t, mcpOptions(Sessions, s.serve(t)))
+	f.publish.targets = append(f.publish.targets, Target{Addr: netip.MustParseAddrPort("127.0.0.1:1"), Path: "/mcp"})
+	for range 4 {
+		if _, err := f.Publish(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a, err := f.Audit(ctx); err != nil || a.Published != 4 || a.Missing != 0 {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
 // A stream that ends is taken up where it was: session, last event, the pause
 // that the server asked for.
 func TestStreamsResume(t *testing.T) {

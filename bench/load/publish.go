@@ -83,7 +83,7 @@ func (f *Fleet) Publish(ctx context.Context) (Publication, error) {
 	err := f.each(ctx, order{Op: opPublish, Number: n})
 	if err == nil {
 		began := time.Now()
-		e.Notified, err = p.call(ctx, p.targets[int(n)%len(p.targets)], f.announcement(n))
+		e.Notified, err = p.anywhere(ctx, int(n), f.announcement(n))
 		e.Took = time.Since(began)
 		p.mu.Lock()
 		p.mu.began[n] = int64(began.Sub(f.started))
@@ -109,6 +109,19 @@ func (f *Fleet) announcement(n uint32) announcement {
 		return announcement{"touch", "uri", f.o.URI}
 	}
 	return announcement{"broadcast", "text", fmt.Sprint(eventMark(f.run), n)}
+}
+
+// anywhere calls a tool at the target whose turn it is, or at the next that
+// listens: where nobody does, nothing was published.
+func (p *publisher) anywhere(ctx context.Context, turn int, a announcement) (notified int, err error) {
+	for i := range p.targets {
+		notified, err = p.call(ctx, p.targets[(turn+i)%len(p.targets)], a)
+		var refused *net.OpError
+		if !errors.As(err, &refused) || refused.Op != "dial" {
+			break
+		}
+	}
+	return notified, err
 }
 
 // call calls a tool without a session and returns how many clients were told.

@@ -59,7 +59,7 @@ func (p *loadProgress) second(s load.Second) {
 	for _, n := range []struct {
 		count int64
 		name  string
-	}{{s.Dropped, "dropped"}, {s.Errors, "errors"}, {s.Lost, "lost"}, {s.Violations, "out of order"}} {
+	}{{s.Dropped, "dropped"}, {s.Errors, "errors"}, {s.Lost, "lost"}, {s.Violations, "violations"}} {
 		if n.count > 0 {
 			bad += fmt.Sprintf("  %d %s", n.count, n.name)
 		}

@@ -30,7 +30,7 @@ func TestLoadProgress(t *testing.T) {
 	}
 	plain := show(false, false)
 	if strings.Count(plain, "\n") != 2 || strings.Contains(plain, "\x1b") || !strings.Contains(plain, "9 of 10 clients  8/s") ||
-		!strings.Contains(plain, "7 events  3 dropped  1 errors  1 lost  4 out of order") {
+		!strings.Contains(plain, "7 events  3 dropped  1 errors  1 lost  4 violations") {
 		t.Errorf("plain lines:\n%s", plain)
 	}
 	live := show(true, true)
