@@ -136,7 +136,7 @@ func NewCore(o CoreOptions) *Core {
 	c := &Core{o: o, log: o.Logger, byInc: map[uint64]*Link{}}
 	c.scratch.New = func() any { return new(scratch) }
 	c.spread.seen, c.spread.refusing = map[uint64]uint64{}, map[uint64]uint64{}
-	c.spread.base = map[uint64]uint64{}
+	c.spread.base, c.spread.round.most = map[uint64]uint64{}, roundVisits
 	c.spread.inRing = map[Origin]publication{}
 	c.routes.byNum, c.routes.byConn = map[uint64]*route{}, map[uint64]*route{}
 	c.fetches.m, c.arriving = map[ID][]*fetch{}, map[uint64]uint32{}

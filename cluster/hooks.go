@@ -45,15 +45,14 @@ func appendHandle(b []byte, kind byte, ref uint64) []byte {
 
 // Changed says that State of a session changed.
 func (c *Core) Changed(ref uint64) {
-	c.tell(ref, func(s *Session, b []byte, _ *bodyOut) []byte {
-		b = appendHandle(b, kindState, ref)
-		return binary.LittleEndian.AppendUint64(b, s.State)
+	c.tell(ref, func(state uint64, b []byte, _ *bodyOut) []byte {
+		return binary.LittleEndian.AppendUint64(appendHandle(b, kindState, ref), state)
 	})
 }
 
 // Subscribed says that a session subscribed to a topic, or no longer is.
 func (c *Core) Subscribed(ref uint64, topic string, on bool) {
-	c.tell(ref, func(_ *Session, b []byte, _ *bodyOut) []byte {
+	c.tell(ref, func(_ uint64, b []byte, _ *bodyOut) []byte {
 		b = appendHandle(b, kindTopic, ref)
 		if on {
 			b = append(b, 1)
@@ -66,13 +65,13 @@ func (c *Core) Subscribed(ref uint64, topic string, on bool) {
 
 // Noted says that an event was put into the log of a session.
 func (c *Core) Noted(ref uint64, stream, seq uint32, origin Origin, msg []byte) {
-	c.tell(ref, func(_ *Session, b []byte, bodies *bodyOut) []byte {
+	c.tell(ref, func(_ uint64, b []byte, bodies *bodyOut) []byte {
 		return appendEvent(appendHandle(b, kindEvent, ref), stream, seq, origin, msg, bodies)
 	})
 }
 
-// tell sends a change to the copies on other nodes.
-func (c *Core) tell(ref uint64, build func(s *Session, b []byte, bodies *bodyOut) []byte) {
+// tell sends a change to the copies on other nodes. build is given State.
+func (c *Core) tell(ref uint64, build func(state uint64, b []byte, bodies *bodyOut) []byte) {
 	s, ok := c.o.Store.Load(ref)
 	if !ok || s.Home != 0 {
 		return
@@ -80,7 +79,7 @@ func (c *Core) tell(ref uint64, build func(s *Session, b []byte, bodies *bodyOut
 	part := shard.PartitionOf(shard.Key(s.ID))
 	for _, l := range c.plan.Load().of(part) {
 		if !l.sameNode() {
-			l.change(part, func(b []byte, bodies *bodyOut) []byte { return build(&s, b, bodies) })
+			l.change(part, func(b []byte, bodies *bodyOut) []byte { return build(s.State, b, bodies) })
 		}
 	}
 }

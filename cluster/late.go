@@ -28,6 +28,9 @@ func (t *lateWrites) add(ref uint64) { t.brought = append(t.brought, ref) }
 func (t *lateWrites) busy() bool { return len(t.brought)+len(t.writing) > 0 }
 
 func (t *lateWrites) step(c *Core, now time.Duration) {
+	if c.spread.round.unflushed() {
+		return // Commit would write what is not on its way to the copies yet
+	}
 	for t.busy() {
 		if len(t.writing) == 0 {
 			t.brought, t.writing = t.writing, t.brought

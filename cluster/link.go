@@ -117,7 +117,7 @@ func (l *Link) Written() {
 		l.written[lane] = sent
 	}
 	l.mu.Unlock()
-	if l.core.spread.flushing.Load() || l.core.late.waiting.Load() {
+	if l.core.spread.round.flushing.Load() || l.core.late.waiting.Load() {
 		l.core.wakeUp()
 	}
 }

@@ -122,7 +122,7 @@ func (c *Core) deliverNotes(a *arrivals) {
 	a.recycle(nil)
 	c.spread.waits = append(c.spread.waits, wait{
 		view: c.plan.Load().hash, marks: c.marks(), at: c.o.Now(),
-		report: func(st status, _ int) {
+		report: func(st status) {
 			end := uint8(noteRetry)
 			if st == statusHeld {
 				end = noteHeld
@@ -188,7 +188,7 @@ func (c *Core) deliverNote(ref uint64, in notifying) {
 	}
 	c.spread.waits = append(c.spread.waits, wait{
 		view: p.hash, marks: c.marks(), at: c.o.Now(),
-		report: func(st status, _ int) {
+		report: func(st status) {
 			if st == statusHeld {
 				c.noted(in.inc, in.number, noteHeld)
 			} else {

@@ -157,7 +157,8 @@ func (st *simStore) endStream(s *simSession) {
 type simWalk struct {
 	st        *simStore
 	refs      []uint64
-	visited   []*simSession
+	visited   []*simSession // and not committed
+	count     int           // visited
 	msg       string
 	origin    Origin
 	again     bool
@@ -191,17 +192,21 @@ func (w *simWalk) Step(int) bool {
 			w.delivered++
 		}
 		w.visited = append(w.visited, s)
+		w.count++
 	}
 	return len(w.refs) == 0
 }
 
-func (w *simWalk) Commit() {
-	for _, s := range w.visited {
-		if w.st.byRef[s.ref] == s {
+func (w *simWalk) Visited() int { return w.count }
+
+func (w *simWalk) Commit(int) (n int, done bool) {
+	for ; n < 2 && len(w.visited) > 0; n++ {
+		if s := w.visited[0]; w.st.byRef[s.ref] == s {
 			w.st.commit(s)
 		}
+		w.visited = w.visited[1:]
 	}
-	w.visited = nil
+	return n, len(w.visited) == 0
 }
 
 func (w *simWalk) Delivered() int { return w.delivered }

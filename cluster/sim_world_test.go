@@ -176,6 +176,9 @@ func (w *world) start(node string, worker uint16) *proc {
 		Now: func() time.Duration { return w.now }, Wake: p.wake, Attention: func() { p.stepIn(w.between(time.Microsecond, 50*time.Microsecond)) },
 		Link: batch.Options{Features: batch.NoFeatures}, Logger: logger, DigestEvery: 2 * time.Second,
 	})
+	if len(w.procs)%2 == 1 {
+		p.core.spread.round.most = 3 // a publication takes some rounds
+	}
 	w.procs = append(w.procs, p)
 	p.stepIn(0)
 	p.see()

@@ -3,31 +3,20 @@ package cluster
 import (
 	"encoding/binary"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/rookery-server/rookery/batch"
 )
 
-// spreading brings publications to the sessions that are at home here, one
-// after another, a few hundred sessions a step. It is the only place where a
-// session at home gets them, and sessions come and go between two publications
-// only, so that what it has spread is a number for each publisher: seen.
+// spreading brings publications to the sessions that are at home here, in
+// rounds. It is the only place where a session at home gets them, and sessions
+// come and go between two rounds only, so that what it has spread is a number
+// for each publisher: seen.
 //
 // Step uses it; queue is guarded by Core.mu.
 type spreading struct {
 	queue []incoming
-
-	cur   *incoming
-	walk  Walk
-	start uint64 // hash of the view in which the walk began
-	// What a step has put into logs is written to clients when the links have
-	// given it to the kernel, or at flushBy: one that does not move is no reason
-	// to keep clients waiting.
-	visited  bool // all sessions
-	flushing atomic.Bool
-	flush    []linkMark
-	flushBy  time.Duration
+	round round
 
 	// seen is, for each publisher, the last publication that was spread here.
 	seen map[uint64]uint64
@@ -83,8 +72,17 @@ type wait struct {
 	view      uint64
 	delivered int
 	marks     []linkMark
-	report    func(st status, delivered int)
+	report    func(st status) // nil: to the publisher of in
 	at        time.Duration
+}
+
+// tell reports how it ended.
+func (w *wait) tell(c *Core, st status) {
+	if w.report != nil {
+		w.report(st)
+		return
+	}
+	c.spread.done(c, &w.in, st, w.delivered)
 }
 
 type linkMark struct {
@@ -118,55 +116,22 @@ func (in *inbound) publish(r *reader, _ batch.Lane) error {
 	return nil
 }
 
-// busy reports whether a publication is on its way through the sessions.
-func (s *spreading) busy() bool { return s.cur != nil }
+// busy reports whether publications are on their way through the sessions.
+func (s *spreading) busy() bool { return s.round.stage != roundOver }
 
-// step does a part of the current publication, or begins the next.
+// step does a part of the current round, or begins the next.
 func (s *spreading) step(c *Core, now time.Duration) (more bool) {
 	s.settle(c, now)
-	if s.cur == nil && !s.begin(c, now) {
-		return false
-	}
-	if s.flushing.Load() {
-		if !flushed(s.flush) {
-			if now < s.flushBy || cutOff(s.flush) && now < s.flushBy+verdictWait {
-				return false // Written comes, or a verdict
-			}
-			s.stalled(c)
-		}
-		s.flushing.Store(false)
-		s.walk.Commit()
-	} else {
-		s.visited = s.walk.Step(spreadStep)
-		s.flush, s.flushBy = c.marks(), now+flushWait
-		s.flushing.Store(true)
-		return flushed(s.flush)
-	}
-	if s.visited {
-		s.finish(c, now)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return s.cur != nil || len(s.queue) > 0
+	return s.round.step(c, now)
 }
 
-// stalled gives up the links that did not move in time.
-func (s *spreading) stalled(c *Core) {
-	for _, m := range s.flush {
-		if !m.l.flushed(m.m) {
-			m.l.stall()
-			c.count.stalls.Add(1)
-		}
-	}
-}
-
-// begin takes the next publication that may be spread.
-func (s *spreading) begin(c *Core, now time.Duration) bool {
+// next begins the walk of the next publication that may be spread.
+func (s *spreading) next(c *Core, now time.Duration) (u underway, ok bool) {
 	for {
 		c.mu.Lock()
 		if len(s.queue) == 0 {
 			c.mu.Unlock()
-			return false
+			return u, false
 		}
 		in := s.queue[0]
 		s.queue[0] = incoming{}
@@ -195,8 +160,7 @@ func (s *spreading) begin(c *Core, now time.Duration) bool {
 		}
 		s.seen[in.inc] = max(s.seen[in.inc], in.number)
 		s.remember(&in, now)
-		s.cur, s.walk, s.start = &in, walk, c.plan.Load().hash
-		return true
+		return underway{in: in, walk: walk, view: c.plan.Load().hash}, true
 	}
 }
 
@@ -225,40 +189,12 @@ func (s *spreading) refuses(c *Core, in *incoming) bool {
 	return false
 }
 
-func (s *spreading) finish(c *Core, now time.Duration) {
-	in, delivered := s.cur, s.walk.Delivered()
-	s.cur, s.walk, s.flush, s.visited = nil, nil, nil, false
-	if !in.acked {
-		s.done(c, in, statusHeld, delivered)
-		return
-	}
-	in.letGo()
-	s.waits = append(s.waits, wait{
-		in: *in, view: s.start, delivered: delivered, marks: c.marks(), at: now,
-		report: func(st status, n int) { s.done(c, in, st, n) },
-	})
-	s.settle(c, now)
-}
-
-// marks returns where each link to a peer that is alive stands.
-func (c *Core) marks() []linkMark {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var marks []linkMark
-	for _, l := range c.links {
-		if l.alive.Load() && !l.sameNode() {
-			marks = append(marks, linkMark{l, l.mark()})
-		}
-	}
-	return marks
-}
-
 // letGo gives the publisher its credit back: the logs have the message now.
 // That must not wait for acknowledgements, which may be behind messages that
 // the same is true of at another peer: two that publish to each other would
 // wait for ever.
 func (in *incoming) letGo() {
-	if in.from != nil {
+	if in.from != nil && in.size > 0 {
 		in.from.release(batch.Data, in.size)
 	}
 	in.size, in.payload = 0, nil
@@ -275,12 +211,12 @@ func (s *spreading) settle(c *Core, now time.Duration) {
 		p := c.plan.Load()
 		switch {
 		case p.hash != w.view || c.taking.unsettled():
-			w.report(statusRetry, w.delivered)
+			w.tell(c, statusRetry)
 		case !p.alone && (!p.others || !c.fill.covered(c) || !w.held() || c.leftBefore(w.at)):
 			return
 		default:
 			c.count.ackSeconds(now - w.at)
-			w.report(statusHeld, w.delivered)
+			w.tell(c, statusHeld)
 		}
 		s.waits[0] = wait{}
 		s.waits = s.waits[1:]

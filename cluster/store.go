@@ -132,10 +132,14 @@ type Walk interface {
 	// Step puts the event into the logs of about max further sessions, whose
 	// changes go to Core.Noted, and reports whether all were visited.
 	Step(max int) (done bool)
-	// Commit writes to the clients of the sessions visited since the last Commit.
+	// Visited returns how many sessions were visited so far.
+	Visited() int
+	// Commit writes to the clients of about max of the sessions visited and not
+	// committed, and returns how many those were and whether there are no more.
 	// The core calls it when the links have what Noted was told: a process that
-	// is killed leaves no client with an event that no copy has.
-	Commit()
+	// is killed leaves no client with an event that no copy has. A client may be
+	// sent events of later walks with it.
+	Commit(max int) (n int, done bool)
 	// Delivered returns to how many clients it went or for how many it is kept.
 	Delivered() int
 }

@@ -50,13 +50,12 @@ func (s *Server) sendToSession(ref uint64, n *notice) error {
 	body := n.keep(s.o.Events)
 	seq := s.note(ref, &sess, to.stream, body)
 	if n.later && to.st != 0 && to.flags&flagTCP == 0 && seq != 0 && body != 0 {
-		s.unsent.add(ref, event{to.stream, seq})
+		n.stream, n.seq = to.stream, seq
+		s.unsent.add(streamOf{ref, to.stream}, seq)
 		return nil
 	}
-	if first, waits := s.unsent.first(ref); waits {
-		if s.sendUnsent(ref); first.stream == to.stream && body != 0 {
-			return nil // it was among them
-		}
+	if s.sendUnsent(streamOf{ref, to.stream}) && body != 0 {
+		return nil // it was among them
 	}
 	if to.st == 0 {
 		if body == 0 || seq == 0 {

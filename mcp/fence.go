@@ -25,7 +25,7 @@ func (s *Server) fence(ref uint64) {
 		s.o.Sessions.Update(ref, func(now *Session) { now.Stream = 0 })
 		s.o.Host.End(st)
 	}
-	s.unsent.remove(ref)
+	s.unsent.forget(ref)
 	for _, h := range s.held.drop(ref) {
 		s.o.Host.End(h.st)
 	}

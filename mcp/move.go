@@ -116,7 +116,7 @@ func (s *Server) demote(ref uint64, home, epoch uint32) (was Session, ok bool) {
 	if was.Stream != 0 {
 		s.sendElsewhere(was.Stream, was.Flags, fencedRetry)
 	}
-	s.unsent.remove(ref)
+	s.unsent.forget(ref)
 	for _, h := range s.held.drop(ref) {
 		s.sendElsewhere(h.st, h.flags, fencedRetry)
 	}
@@ -170,7 +170,6 @@ func (s *Server) HandOver(ref uint64, home, epoch uint32, f func(sess Session, u
 	delivery := s.delivery(ref)
 	delivery.Lock()
 	defer delivery.Unlock()
-	s.sendUnsent(ref)
 	sess, ok := s.o.Sessions.Load(ref)
 	switch {
 	case !ok:
@@ -180,6 +179,7 @@ func (s *Server) HandOver(ref uint64, home, epoch uint32, f func(sess Session, u
 	case sess.Flags&flagHeld != 0, s.o.Calls.Busy(sessionScope(ref)):
 		return ErrBusy
 	}
+	s.sendAllUnsent(ref)
 	s.subs.mu.Lock()
 	defer s.subs.mu.Unlock()
 	if sess, ok = s.o.Sessions.Load(ref); !ok {

@@ -27,9 +27,11 @@ type notice struct {
 	body   uint32 // of msg in the event log, once somebody's log needs it; 0 none
 	lost   bool   // it cannot be kept
 	again  bool   // logs that have origin take it no more
-	later  bool   // streams of sessions are written to by sendUnsent, see unsent.go
+	later  bool   // streams of sessions are written to by Commit, see unsent.go
 	origin Origin // of the event; zero: drawn
 	msg    []byte
+
+	stream, seq uint32 // later: the event of the session that was told last, seq 0 if nothing is left to be written
 }
 
 // newNotice frames a finished message.

@@ -23,7 +23,7 @@ func (s *Server) resume(x *Exchange, ref uint64, sess *Session) {
 		return
 	}
 	s.seen(sess, after)
-	s.replayed(ref, stream)
+	s.unsent.replayed(streamOf{ref, stream})
 	x.Out = appendComment(x.Out, !x.plain(), keepAliveText) // some proxies wait for a first byte
 	s.count.streamsResumed.Add(1)
 	if stream == uint32(sess.Gets) {

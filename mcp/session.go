@@ -91,7 +91,7 @@ func (s *Server) endSession(ref uint64, last Session, cause error) {
 	case last.Flags&flagResume != 0:
 		s.o.Host.End(last.Stream)
 	}
-	s.unsent.remove(ref)
+	s.unsent.forget(ref)
 	for _, h := range s.held.drop(ref) {
 		s.endStream(h.st, h.flags)
 	}

@@ -26,9 +26,17 @@ type Spread struct {
 	only      uint64  // the one session, 0 all
 	w         *walk
 	refs      []uint64 // ToSessions: those not told yet
-	noted     []uint64 // Later: sessions to write to
+	noted     []noted  // Later: sessions to write to
+	written   int      // of noted
 	stage     spreadStage
+	visited   int
 	delivered int
+}
+
+// noted is an event that a session's log has got and its client has not.
+type noted struct {
+	of  streamOf
+	seq uint32
 }
 
 type spreadStage uint8
@@ -59,6 +67,9 @@ func (sp *Spread) Only(ref uint64) *Spread {
 // kept, so far; those that had it already count.
 func (sp *Spread) Delivered() int { return sp.delivered }
 
+// Visited returns how many clients were visited so far.
+func (sp *Spread) Visited() int { return sp.visited }
+
 // Step writes to at most max further clients, at least to one, and reports
 // whether all were told. It does not block and takes a few microseconds a
 // client: yield between steps of some hundred. No lock is held from one client
@@ -79,6 +90,7 @@ func (sp *Spread) Step(max int) (done bool) {
 				sp.delivered++
 			}
 		}
+		sp.visited += k
 		if max -= k; max <= 0 {
 			break
 		}
@@ -146,9 +158,10 @@ func (sp *Spread) send(o owner) bool {
 	err := sp.s.sendToSession(o, sp.n)
 	switch {
 	case err == nil:
-		if sp.Later && sp.only == 0 {
-			sp.noted = append(sp.noted, o)
+		if sp.n.seq != 0 && sp.only == 0 {
+			sp.noted = append(sp.noted, noted{streamOf{o, sp.n.stream}, sp.n.seq})
 		}
+		sp.n.seq = 0
 		return sp.s.countSent(nil)
 	case errors.Is(err, errHasIt):
 		return true
@@ -158,14 +171,22 @@ func (sp *Spread) send(o owner) bool {
 	return sp.s.countSent(err)
 }
 
-// Commit writes to the clients whose logs have got the event since the last
-// Commit. It must follow each Step with Later, also the last one; until then
-// everything behind the event waits in its session's log.
-func (sp *Spread) Commit() {
-	for _, ref := range sp.noted {
-		sp.s.Commit(ref)
+// Commit writes to at most max clients whose logs have got the event since the
+// last Commit, and returns how many those were and whether there are no more. It
+// must follow each Step with Later, also the last one; until then everything
+// behind the event waits in its session's log. What other walks have put there
+// since goes with it.
+func (sp *Spread) Commit(max int) (n int, done bool) {
+	left := sp.noted[sp.written:]
+	n = min(max, len(left))
+	for i := range left[:n] {
+		sp.s.commit(left[i].of, left[i].seq, sp.n)
 	}
-	sp.noted = sp.noted[:0]
+	if sp.written += n; sp.written < len(sp.noted) {
+		return n, false
+	}
+	sp.noted, sp.written = sp.noted[:0], 0
+	return n, true
 }
 
 // Commit writes to the client of a session what a Spread with Later, of Only that
@@ -174,7 +195,7 @@ func (s *Server) Commit(ref uint64) {
 	delivery := s.delivery(ref)
 	delivery.Lock()
 	defer delivery.Unlock()
-	s.sendUnsent(ref)
+	s.sendAllUnsent(ref)
 }
 
 // Close ends the walk before its end; afterwards and at the end it does
@@ -186,7 +207,7 @@ func (sp *Spread) Close() {
 	if sp.n != nil {
 		sp.n.release(sp.s.o.Events)
 	}
-	sp.w, sp.n, sp.refs, sp.stage = nil, nil, nil, spreadOver
+	sp.w, sp.refs, sp.stage = nil, nil, spreadOver // n is for Commit
 }
 
 // spreadHere brings p to its audience in a server that is alone.

@@ -292,7 +292,7 @@ func (c *fakeCore) Publish(_ context.Context, payload []byte, key string) (int, 
 		if err != nil {
 			return total, err
 		}
-		for done := false; !done; w.Commit() {
+		for done := false; !done; w.Commit(100) {
 			done = w.Step(100)
 		}
 		total += w.Delivered()
