@@ -16,7 +16,7 @@ import (
 )
 
 // patience bounds every wait of a test; nothing in a passing test takes it.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // eachBackend runs f on both kinds of event loop.
 func eachBackend(t *testing.T, f func(t *testing.T, o Options)) {

@@ -298,7 +298,8 @@ func (p *publishers) clients(servers []*Server, each int, end time.Time) {
 func (p *publishers) finish(servers []*Server, all []*listener) (heard int) {
 	p.t.Helper()
 	for _, s := range servers {
-		if _, err := s.MCP().Broadcast(within(p.t), "", mcp.LevelInfo, "", "end 0"); err != nil {
+		// What is not held in time comes all the same, and is waited for below.
+		if _, err := s.MCP().Broadcast(within(p.t), "", mcp.LevelInfo, "", "end 0"); err != nil && !errors.Is(err, mcp.ErrNotHeld) {
 			p.t.Errorf("the end: %v", err)
 		}
 	}
@@ -378,7 +379,9 @@ func TestSaturated(t *testing.T) {
 			p.clients(servers, 6, end)
 			each := 8
 			if tt.pad > 0 {
-				each = 64
+				if each = 64; raceEnabled {
+					each = 24 // still more than the credit, which is 4 MiB
+				}
 			}
 			p.direct("p", servers, each, end, strings.Repeat(" ", tt.pad))
 			p.wg.Wait()
