@@ -180,7 +180,7 @@ func (w *world) check() {
 		}
 		for _, c := range pub.expect {
 			if c.got[pub.what] == 0 && !c.deleted && !c.ended {
-				w.fail("client %d (session %x) has %s, which %s was told is held, %d times", c.n, c.sid[:2], pub.what, pub.p.id, c.got[pub.what])
+				w.missedBy(c, pub)
 			}
 		}
 	}
@@ -197,7 +197,7 @@ func (w *world) checkClient(c *client) {
 	}
 	for _, pub := range w.pubs {
 		if n := c.got[pub.what]; n > 1 && pub.held {
-			w.repeated("client %d has %s of %s %d times", c.n, pub.what, pub.p.id, n)
+			w.fail("client %d has %s of %s %d times", c.n, pub.what, pub.p.id, n)
 		}
 	}
 	latest := map[*proc]int{}

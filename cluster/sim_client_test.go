@@ -30,6 +30,8 @@ type client struct {
 	ended       bool // it asked for its session's end
 	side        string
 	tries       int
+	rounds      map[uint32]uint32 // whose takeover of each round it has heard
+	wandered    bool              // two of one round
 }
 
 // clientConn is a connection of a client to a process.
@@ -198,8 +200,7 @@ func (c *client) listen() {
 		c.hear(x, line)
 	})
 	if x == nil {
-		c.w.after(100*time.Millisecond, c.listen)
-		return
+		return // nobody is there: it hears so, and tries again
 	}
 	c.conn = x
 	c.w.after(4*time.Second, func() {
@@ -260,6 +261,7 @@ func (c *client) event(stream, seq uint32, what, by string) {
 		c.w.fail("client %d: event %d-%x %s behind %d-%x", c.n, stream, seq, what, c.stream, c.seq)
 	}
 	c.seq = seq
+	c.hears(seq)
 	c.got[what]++
 	c.w.happened(uint64(seq))
 	if c.got[what] > 1 {
@@ -272,6 +274,18 @@ func (c *client) event(stream, seq uint32, what, by string) {
 		c.order = append(c.order, what)
 	}
 	c.by[what], c.as[what] = by, seq
+}
+
+// hears notes by its number which takeover an event is from.
+func (c *client) hears(seq uint32) {
+	if c.rounds == nil {
+		c.rounds = map[uint32]uint32{}
+	}
+	turn := seq >> epochBits
+	if before, ok := c.rounds[turn>>placeBits]; ok && before != turn {
+		c.wandered = true
+	}
+	c.rounds[turn>>placeBits] = turn
 }
 
 // hangUp ends the stream's connection from the client's side.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -299,7 +300,7 @@ func (w *world) configure() {
 	for range 1 + w.rng.IntN(3) {
 		w.cfg.faults = append(w.cfg.faults, names[w.rng.IntN(len(names))])
 	}
-	if *simFault != "" {
-		w.cfg.faults = strings.Split(*simFault, ",")
+	if faults := cmp.Or(w.faults, *simFault); faults != "" {
+		w.cfg.faults = strings.Split(faults, ",")
 	}
 }

@@ -23,17 +23,11 @@ var (
 	seedFlag   = flag.Uint64("seed", 0, "the only seed of TestSimulation")
 	simTrace   = flag.Bool("simtrace", false, "print what happens")
 	simKeep    = flag.Bool("simkeep", false, "go on after a failing seed and list all")
-	simStrict  = flag.Bool("simstrict", false, "events that come twice because what a home had sent was lost are failures too")
+	simStrict  = flag.Bool("simstrict", false, "what docs/cluster.md does not promise is a failure too")
 	simWorkers = flag.Int("simworkers", 0, "processes of each node")
-	simWithout = flag.String("simwithout", simOpen, "faults that seeds do without; empty: none")
+	simWithout = flag.String("simwithout", "", "faults that seeds do without, with commas between")
 	simFault   = flag.String("simfaults", "", "faults of all seeds, with commas between")
 )
-
-// simOpen are the faults after which one seed in about twenty-five still loses
-// something that was acknowledged: with a network that splits, a process that is
-// stopped for long, or a machine that is lost, everything else may be. make
-// simulate tries them and fails; docs/cluster.md says what is promised.
-const simOpen = "crash,split 3|1,split 2|2,one way,long pause"
 
 func TestSimulation(t *testing.T) {
 	if *simWithout != "" && *simFault == "" {
@@ -56,9 +50,9 @@ func TestSimulation(t *testing.T) {
 		wg.Go(s.try)
 	}
 	wg.Wait()
-	n, failed, doubled, repeating := s.n, s.failed, s.doubled, s.repeating
-	if repeating > repeatsAllowed+int(n)/repeatShare {
-		t.Errorf("in %d of %d seeds a client got something twice", repeating, n)
+	n, failed, doubled, missing := s.n, s.failed, s.doubled, s.missing
+	if missing > missedAllowed(int(n)) {
+		t.Errorf("in %d of %d seeds a client that was served by both sides of a split missed something", missing, n)
 	}
 	t.Logf("%d seeds, %d failed, %.1f a second; %d events came twice because what a home had sent was lost", n, failed, float64(n)/time.Since(s.begin).Seconds(), doubled)
 }
@@ -76,9 +70,9 @@ type seeds struct {
 	count uint64 // 0: until simTime is over
 	begin time.Time
 
-	mu                         sync.Mutex
-	n                          uint64 // guarded by mu; begun
-	failed, doubled, repeating int    // guarded by mu
+	mu                       sync.Mutex
+	n                        uint64 // guarded by mu; begun
+	failed, doubled, missing int    // guarded by mu
 }
 
 // next returns a seed that is to be tried, if any is left. One that fails is
@@ -107,9 +101,9 @@ func (s *seeds) tried(seed uint64, w *world, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.doubled += w.doubled
-	if w.repeats > 0 {
-		s.repeating++
-		s.t.Logf("KNOWN: seed %d: a client got something twice; -simstrict makes a failure of it", seed)
+	if w.missed > 0 {
+		s.missing++
+		s.t.Logf("KNOWN: seed %d: a client that was served by both sides of a split missed something; -simstrict makes a failure of it", seed)
 	}
 	if err != nil {
 		s.failed++
@@ -117,13 +111,44 @@ func (s *seeds) tried(seed uint64, w *world, err error) {
 	}
 }
 
-// In one seed of repeatShare, and a few, a client may get an event twice although
-// no home was lost with it: what was taken on both sides while a split healed.
-// docs/cluster.md says so. Losing one is always a failure.
-const (
-	repeatShare    = 20
-	repeatsAllowed = 2
-)
+// missedAllowed is in how many of n seeds a client may miss an event that
+// docs/cluster.md does not promise it: see world.missed.
+func missedAllowed(n int) int { return 1 + n/500 }
+
+// regressions are seeds that found something, each with what it was then.
+var regressions = []struct {
+	seed   uint64
+	faults string // "": as the seed draws them
+	what   string
+}{
+	{9170457781091, "", "a session on its way was forgotten by the former home"},
+	{12052664207511, "", "the same, behind a link that was cut one way"},
+	{594319277150, "", "two sides of a split took over in one epoch"},
+	{594322422698, "split 2|2", "the same"},
+	{588813204314, "split 2|2", "a copy took over an epoch without its events"},
+	{588002655220, "split 2|2", "a client that both sides served; see world.missedBy"},
+	{588003703877, "", "the receiver of a handover was not named as the owner of its epoch"},
+	{589814594724, "", "publications were acknowledged while nobody had taken a session over"},
+	{588003704072, "", "the same"},
+	{10519633208462, "", "an acknowledged event was lost"},
+	{606147214171, "", "the same"},
+	{608952155062, "pause,kill two,kill", "the same"},
+}
+
+// Most of them go another way now; they are cheap, and where they go they hold.
+func TestSimulationRegressions(t *testing.T) {
+	tried := regressions
+	if testing.Short() {
+		tried = tried[:1]
+	}
+	for _, r := range tried {
+		w := newWorld(r.seed, false)
+		w.faults = r.faults
+		if err := w.run(); err != nil {
+			t.Errorf("seed %d, faults %q (%s): %v", r.seed, r.faults, r.what, err)
+		}
+	}
+}
 
 // A seed gives the same history each time.
 func TestSimulationIsDeterministic(t *testing.T) {
