@@ -75,7 +75,7 @@ compile: ## compile every package for Linux and macOS
 
 .PHONY: test
 test: ## everything: vet, unit, race, simulation, fuzz, end to end, conformance, density (how long each took is printed)
-	@for target in vet unit race simulate-fixed fuzz e2e conformance density; do \
+	@for target in vet unit race simulate-fixed fuzz e2e e2e-race-short conformance density; do \
 		began=$$SECONDS; $(MAKE) --no-print-directory $$target; echo "$$target took $$((SECONDS - began)) s"; \
 	done; echo "all tests passed in $$SECONDS s"
 
@@ -92,6 +92,10 @@ race: ## the same under the race detector, without tests of sheer size (-short)
 .PHONY: e2e-race
 e2e-race: ## clusters of real processes, built with the race detector
 	E2E_RACE=1 $(GO) test -count=1 -run '^TestCluster' ./e2e
+
+.PHONY: e2e-race-short
+e2e-race-short: ## of these, nodes that are killed and strangers that are refused
+	E2E_RACE=1 $(GO) test -count=1 -run '^TestCluster(Kill|Refuses)$$' ./e2e
 
 # Seeds that are the same for each commit: what fails is the commit's doing.
 .PHONY: simulate-fixed
