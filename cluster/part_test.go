@@ -144,7 +144,7 @@ func TestCoreSentOnAndLost(t *testing.T) {
 
 // A process has met the others when each has spoken, or time is over.
 func TestCoreMeets(t *testing.T) {
-	c, l, store := strangers()
+	c, l, _ := strangers()
 	step := func(want bool, what string) {
 		t.Helper()
 		c.Step()
@@ -165,7 +165,7 @@ func TestCoreMeets(t *testing.T) {
 	}
 	step(true, "then")
 
-	c, _, store = strangers()
+	c, _, store := strangers()
 	c.SetView(smallView(1, "b"))
 	step(false, "again")
 	store.p.w.recover(meetMax + time.Second)
