@@ -184,7 +184,7 @@ func (l *listener) stream(addr net.Addr, session string, ready func()) error {
 	}()
 	if r.StatusCode != http.StatusOK {
 		b, err := io.ReadAll(r.Body)
-		return fmt.Errorf("%w: taken up after %q: %s %q (%v)", errRefused, l.last, r.Status, b, err)
+		return fmt.Errorf("%w: taken up after %q: %s %q (%w)", errRefused, l.last, r.Status, b, err)
 	}
 	ready()
 	return l.read(r.Body)

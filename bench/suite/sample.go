@@ -3,6 +3,7 @@ package suite
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -120,7 +121,7 @@ func (s *sampler) sample(ctx context.Context) {
 		wg.Go(func() { now[i], errs[i] = lookAt(ctx, s.bed, i) })
 	}
 	wg.Wait()
-	if ctx.Err() != nil && context.Cause(ctx) == context.Canceled {
+	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {
 		return // the run has ended meanwhile
 	}
 	s.mu.Lock()
