@@ -73,7 +73,7 @@
 //
 // # Clients that lose their connection
 //
-// They come back like real ones: to the next target, after the `retry` of the
+// They come back like real ones: to another target, after the `retry` of the
 // stream if it named one, with exponential backoff and full jitter, with their
 // session id and the id of the last event they heard. A 503 is asked again when
 // Retry-After says, a 404 is counted as a lost session and makes a new one.

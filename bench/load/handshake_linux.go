@@ -123,10 +123,14 @@ func (w *worker) refuse(i int32, why error, after time.Duration, now int64) {
 	c.tries = min(c.tries+1, 255-1)
 }
 
-// elsewhere makes client i try another target next time, one that is not known
-// to be down if there is one.
+// elsewhere makes client i try another target next time, one drawn at random
+// that is not known to be down if there is one: the clients of a target that is
+// gone spread over all others, as behind a balancer.
 func (w *worker) elsewhere(i int32, now int64) {
 	c := &w.clients[i]
+	if others := len(w.targets) - 1; others > 1 {
+		c.target = uint16((int(c.target) + w.random.IntN(others)) % len(w.targets))
+	}
 	for range w.targets {
 		c.target = uint16((int(c.target) + 1) % len(w.targets))
 		if now >= w.targets[c.target].downUntil {

@@ -78,7 +78,7 @@ func (r *run) strike(f *load.Fleet, victim int) error {
 		return err
 	}
 	r.mark(false, "%s back", r.bed.Name(victim))
-	if err := publish(ctx, f, 1); err != nil {
+	if err := surely(ctx, f, 1); err != nil {
 		return err
 	}
 	return context.Cause(ctx)

@@ -10,11 +10,15 @@ import (
 	"github.com/rookery-server/rookery/bench/load"
 )
 
-// Events around a failure.
+// Events around a failure. One is under way while the node dies: each is work
+// for all sessions, and what is to be seen is that none is lost.
 const (
 	eventsBefore = 3
-	eventsDuring = 3
+	eventsDuring = 1
 	eventsAfter  = 3
+	// publishTries is how often an event is published until it is acknowledged:
+	// copies may be on their way to new holders.
+	publishTries = 10
 )
 
 // fail kills a node while its clients call and hear events, and brings it back.
@@ -34,7 +38,7 @@ func (r *run) fail(f *load.Fleet) error {
 		return err
 	}
 	begun := time.Now() // of the phase
-	if err := publish(ctx, f, eventsBefore); err != nil {
+	if err := surely(ctx, f, eventsBefore); err != nil {
 		return fmt.Errorf("suite: events before the failure: %w", err)
 	}
 	killed, err := r.killed(ctx, f, victim)
@@ -95,7 +99,7 @@ func (r *run) killed(ctx context.Context, f *load.Fleet, victim int) (time.Time,
 		return start, err
 	}
 	r.mark(false, "all served")
-	if err := publish(ctx, f, eventsAfter); err != nil {
+	if err := surely(ctx, f, eventsAfter); err != nil {
 		return start, errors.Join(fmt.Errorf("suite: events after the failure: %w", err), during)
 	}
 	return start, nil
@@ -125,6 +129,22 @@ func (r *run) returned(ctx context.Context, who int) error {
 	}
 	r.mark(false, "%s back", r.bed.Name(who))
 	r.measured("failure.rebalanced", at.Sub(start).Seconds(), nodeCount)
+	return nil
+}
+
+// surely publishes until so many events were acknowledged.
+func surely(ctx context.Context, f *load.Fleet, count int) error {
+	for range count {
+		var err error
+		for range publishTries {
+			if err = publish(ctx, f, 1); err == nil || ctx.Err() != nil {
+				break
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -138,9 +138,13 @@ func (r *run) step(what string) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(r.ctx, r.Step, fmt.Errorf("%s took longer than %v (--step-timeout)", what, r.Step))
 }
 
+// ackTimeout is how long a publication waits for its copies: an event for all
+// sessions is seconds of work for two processors at the larger scales.
+const ackTimeout = "20s"
+
 // args are the nodes' own settings for the suite.
 func (r *run) args(workers, copies int, durability string) []string {
-	list := []string{"--workers", strconv.Itoa(workers), "--replicas", strconv.Itoa(copies), "--durability", durability}
+	list := []string{"--workers", strconv.Itoa(workers), "--replicas", strconv.Itoa(copies), "--durability", durability, "--ack-timeout", ackTimeout}
 	return append(list, r.Args...)
 }
 
