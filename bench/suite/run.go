@@ -164,7 +164,7 @@ func (r *run) with(o bench.TestbedOptions, workers int, f func() error) (err err
 		err = errors.Join(err, t.Stop())
 		r.bed = nil
 	}()
-	if o.Nodes == nodeCount {
+	if r.any(forming) && r.check("cluster.form-time").Got == nil && o.Nodes == nodeCount { // the first one
 		r.measured("cluster.form-time", formed.Seconds(), 1)
 	}
 	r.watch = newSampler(r.ctx, r.bed, r.begun, r.charts)
