@@ -75,7 +75,7 @@ func RunCluster(ctx context.Context, o ClusterOptions) (*ClusterReport, error) {
 		return nil, err
 	}
 	b := &clusterBench{ClusterOptions: o, report: &ClusterReport{
-		Schema: ClusterSchema, Taken: time.Now(), Machine: machine, Load: loadAverage(), Notes: []string{}, Breaches: []Breach{},
+		Schema: ClusterSchema, Taken: time.Now(), Machine: machine, Load: LoadAverage(), Notes: []string{}, Breaches: []Breach{},
 	}}
 	b.defaults()
 	for _, k := range clusterKinds {
@@ -111,8 +111,8 @@ func (b *clusterBench) defaults() {
 	}
 }
 
-// loadAverage returns the load of the last minute, 0 where it cannot be read.
-func loadAverage() (load float64) {
+// LoadAverage returns the load of the last minute, 0 where it cannot be read.
+func LoadAverage() (load float64) {
 	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
 		_, _ = fmt.Sscan(string(text), &load)
 	}

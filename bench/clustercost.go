@@ -76,7 +76,7 @@ func (b *clusterBench) quietMemory(ctx context.Context, c *nodes) (sum int64, er
 			return 0, err
 		}
 	}
-	if err := sleep(ctx, 2*defaultSettle); err != nil {
+	if err := Sleep(ctx, 2*defaultSettle); err != nil {
 		return 0, err
 	}
 	for _, n := range c.list {
@@ -174,7 +174,7 @@ func (k *callers) run(ctx context.Context, d time.Duration, rate float64) error 
 			at = time.Now()
 			continue
 		}
-		_ = sleep(ctx, time.Until(at)) // ctx is looked at above
+		_ = Sleep(ctx, time.Until(at)) // ctx is looked at above
 		due <- at                      // late when all callers are busy; the time counts
 	}
 	close(due)
@@ -223,7 +223,7 @@ func (b *clusterBench) starve(ctx context.Context) error {
 					deaths += len(c.list) - p.serving()
 				}
 			}
-			_ = sleep(ctx, viewPoll)
+			_ = Sleep(ctx, viewPoll)
 		}
 		for _, p := range burners {
 			_ = p.Process.Kill()

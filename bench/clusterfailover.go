@@ -149,7 +149,7 @@ func (s *faultSum) add(settled *roamAnswer, heard *audit, voice *announcer) {
 
 // struck lets the fault happen in the middle of the load.
 func (b *clusterBench) struck(ctx context.Context, c *nodes, f fault, crowd *roamers) (a roamAnswer, err error) {
-	if err := sleep(ctx, failoverCalm); err != nil {
+	if err := Sleep(ctx, failoverCalm); err != nil {
 		return a, err
 	}
 	nodes, clients, err := spent(c, f.victims, crowd)
@@ -169,11 +169,11 @@ func (b *clusterBench) struck(ctx context.Context, c *nodes, f fault, crowd *roa
 		return a, err
 	}
 	if len(f.victims) == 0 {
-		return a, sleep(ctx, failoverCalm) // the processes of a node that has several are not told apart
+		return a, Sleep(ctx, failoverCalm) // the processes of a node that has several are not told apart
 	}
 	b.report.note("%s: of the %s until the last was served the nodes ran for %s, the clients for %s, of %d processors", f.kind,
 		millis(took), millis(nodesAfter-nodes), millis(clientsAfter-clients), b.report.Machine.CPUs)
-	return a, sleep(ctx, failoverCalm)
+	return a, Sleep(ctx, failoverCalm)
 }
 
 // spent returns the processor time that the nodes which are no victims, and the

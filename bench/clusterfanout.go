@@ -125,7 +125,7 @@ func (b *clusterBench) fanRounds(ctx context.Context, c *nodes, crowds []*roamer
 			continue // the first one finds everything cold
 		}
 		heard, returned = append(heard, last.Sub(start)), append(returned, back)
-		if err := sleep(ctx, calmPoll); err != nil {
+		if err := Sleep(ctx, calmPoll); err != nil {
 			return err
 		}
 	}

@@ -63,7 +63,7 @@ func (b *clusterBench) rest(ctx context.Context, c *nodes, sessions int) error {
 
 // killOne kills a node, takes the times and brings it back.
 func (b *clusterBench) killOne(ctx context.Context, c *nodes, victim int) (verdict, routed time.Duration, err error) {
-	if err := sleep(ctx, killAge); err != nil {
+	if err := Sleep(ctx, killAge); err != nil {
 		return 0, 0, err
 	}
 	if _, err := c.agreed(ctx, c.all(), len(c.list)); err != nil {
@@ -93,18 +93,6 @@ func (b *clusterBench) killOne(ctx context.Context, c *nodes, victim int) (verdi
 	defer cancel()
 	_, err = c.agreed(back, c.all(), len(c.list))
 	return dead.Sub(start), home.Sub(start), err
-}
-
-// sleep waits, unless ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 const (

@@ -37,23 +37,36 @@ func (w *worker) serveClient(i int32, events uint32) {
 func (w *worker) receive(i int32, ended bool, now int64) {
 	c := &w.clients[i]
 	for gen := c.gen; c.fd >= 0 && c.gen == gen; {
-		n, err := unix.Read(int(c.fd), w.buffer[:])
+		n, err := w.readSocket(int(c.fd))
 		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
 		case errors.Is(err, unix.EAGAIN):
 			return
 		case err != nil:
-			w.lost(i, socketError("read", err), now)
-			return
-		case n == 0:
-			w.lost(i, io.EOF, now)
+			w.lost(i, err, now)
 			return
 		}
-		w.tally.counts.BytesIn += int64(n)
 		w.take(i, w.buffer[:n], now)
 		if n < len(w.buffer) && !ended {
 			return
+		}
+	}
+}
+
+// readSocket reads what a socket has into the shared buffer and counts it. Its end is
+// io.EOF, and EAGAIN that there is nothing.
+func (w *worker) readSocket(fd int) (int, error) {
+	for {
+		switch n, err := unix.Read(fd, w.buffer[:]); {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EAGAIN):
+			return 0, unix.EAGAIN
+		case err != nil:
+			return 0, socketError("read", err)
+		case n == 0:
+			return 0, io.EOF
+		default:
+			w.tally.counts.BytesIn += int64(n)
+			return n, nil
 		}
 	}
 }

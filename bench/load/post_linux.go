@@ -217,20 +217,14 @@ func (w *worker) servePost(p *post, events uint32) {
 
 func (w *worker) receivePost(p *post, ended bool, now int64) {
 	for place, gen := p.place, p.gen; w.posts[place] == p && p.gen == gen; {
-		n, err := unix.Read(p.fd, w.buffer[:])
+		n, err := w.readSocket(p.fd)
 		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
 		case errors.Is(err, unix.EAGAIN):
 			return
 		case err != nil:
-			w.losePost(p, socketError("read", err), now)
-			return
-		case n == 0:
-			w.losePost(p, io.EOF, now)
+			w.losePost(p, err, now)
 			return
 		}
-		w.tally.counts.BytesIn += int64(n)
 		w.takePost(p, w.buffer[:n], now)
 		if n < len(w.buffer) && !ended {
 			return

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/rookery-server/rookery/bench"
 	"github.com/rookery-server/rookery/bench/load"
 )
 
@@ -56,7 +57,7 @@ func (r *run) rage(f *load.Fleet) error {
 func (r *run) strike(f *load.Fleet, victim int) error {
 	ctx, cancel := r.step("recovering")
 	defer cancel()
-	if err := sleep(ctx, chaosAge); err != nil {
+	if err := bench.Sleep(ctx, chaosAge); err != nil {
 		return err
 	}
 	before, err := lost(ctx, f)

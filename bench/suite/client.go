@@ -9,10 +9,9 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-)
 
-// bodyMax is the longest answer that is read.
-const bodyMax = 1 << 20
+	"github.com/rookery-server/rookery/bench/wire"
+)
 
 // session is an MCP session of the suite itself, for single calls.
 type session struct {
@@ -76,7 +75,7 @@ func (s *session) post(ctx context.Context, at netip.AddrPort, method string, pa
 		return nil, fmt.Errorf("suite: %w", err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(res.Body, bodyMax))
+	text, err := io.ReadAll(io.LimitReader(res.Body, wire.BodyMax))
 	if err != nil {
 		return nil, fmt.Errorf("suite: %v: %w", at, err)
 	}
@@ -86,26 +85,14 @@ func (s *session) post(ctx context.Context, at netip.AddrPort, method string, pa
 	if id := res.Header.Get("Mcp-Session-Id"); id != "" {
 		s.id = id
 	}
-	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
-		text = lastEvent(text)
+	r := wire.Response{Status: res.StatusCode, Body: text, Events: strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream")}
+	message, err := r.Message()
+	if err != nil {
+		return nil, fmt.Errorf("suite: %v: %w", at, err)
 	}
-	var reply struct {
-		ID     int
-		Result json.RawMessage
-		Error  json.RawMessage
-	}
-	if err := json.Unmarshal(text, &reply); err != nil || reply.ID != s.last || reply.Error != nil {
-		return nil, fmt.Errorf("suite: %v answered %.200q to request %d", at, text, s.last)
+	reply, err := wire.ParseReply(message, s.last)
+	if err != nil {
+		return nil, fmt.Errorf("suite: %v: %w", at, err)
 	}
 	return reply.Result, nil
-}
-
-// lastEvent returns the data of the last event of a stream.
-func lastEvent(stream []byte) (data []byte) {
-	for line := range bytes.Lines(stream) {
-		if rest, ok := bytes.CutPrefix(line, []byte("data:")); ok {
-			data = bytes.TrimSpace(rest)
-		}
-	}
-	return data
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -49,7 +48,7 @@ func Run(ctx context.Context, o Options) (*report.Report, error) {
 	r := &run{Options: o, ctx: ctx, begun: time.Now(), plan: plan, parts: map[part]bool{}}
 	r.report = &report.Report{
 		Schema: report.Schema, Title: fmt.Sprintf("%d nodes, %s clients", nodeCount, report.Number(float64(o.Scale.Clients))),
-		Taken: r.begun, Command: o.Command, Version: o.Version, Commit: o.Commit, Machine: machine, Load: loadAverage(),
+		Taken: r.begun, Command: o.Command, Version: o.Version, Commit: o.Commit, Machine: machine, Load: bench.LoadAverage(),
 		Settings: plan.settings, Notes: append([]string{}, plan.notes...), Charts: []report.Chart{}, Checks: o.checks(),
 	}
 	for _, s := range specsOf(o.Scale, o.Chaos) {
@@ -204,12 +203,4 @@ func (r *run) targets(address func(i int) netip.AddrPort) (list []load.Target) {
 		list = append(list, load.Target{Addr: address(i), Path: "/mcp"})
 	}
 	return list
-}
-
-// loadAverage returns the load of the last minute, 0 where it cannot be read.
-func loadAverage() (load float64) {
-	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
-		_, _ = fmt.Sscan(string(text), &load)
-	}
-	return load
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/rookery-server/rookery/bench"
 	"github.com/rookery-server/rookery/bench/load"
 )
 
@@ -112,7 +113,7 @@ func (r *run) rest() (float64, error) {
 			return min(now, last), nil
 		}
 		last = now
-		if err := sleep(ctx, min(restTime, r.Scale.Measure)); err != nil {
+		if err := bench.Sleep(ctx, min(restTime, r.Scale.Measure)); err != nil {
 			if r.ctx.Err() != nil {
 				return 0, context.Cause(r.ctx)
 			}
@@ -240,15 +241,3 @@ func percent(part, whole int64) float64 {
 }
 
 func ms(d time.Duration) float64 { return float64(d) / 1e6 }
-
-// sleep waits, unless ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}

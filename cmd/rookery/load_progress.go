@@ -28,11 +28,7 @@ func newLoadProgress(f *os.File, quiet bool, o load.Options) *loadProgress {
 	if quiet {
 		return &loadProgress{}
 	}
-	info, err := f.Stat()
-	p := &loadProgress{w: f, clients: o.Clients, total: o.Warmup + o.Duration, full: -1}
-	p.live = err == nil && info.Mode()&os.ModeCharDevice != 0
-	p.colour = p.live && os.Getenv("NO_COLOR") == ""
-	return p
+	return &loadProgress{w: f, clients: o.Clients, total: o.Warmup + o.Duration, full: -1, live: isTerminal(f), colour: coloured(f)}
 }
 
 // second shows s.

@@ -131,9 +131,12 @@ func readReport(stdin io.Reader, name string) (*report.Report, error) {
 // (no-color.org).
 func coloured(out io.Writer) bool {
 	file, ok := out.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" {
-		return false
-	}
-	info, err := file.Stat()
+	return ok && isTerminal(file) && os.Getenv("NO_COLOR") == ""
+}
+
+// isTerminal reports whether f is a terminal, or another character device,
+// which is close enough for deciding how to write.
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

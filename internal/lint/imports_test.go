@@ -42,7 +42,7 @@ var edges = map[string][]string{
 	"bench/wire": nil,
 	"bench/load": {"bench", "bench/wire", "memprof"},
 	// The suite drives nodes, clients and reports.
-	"bench/suite": {"bench", "bench/load", "bench/report", "memprof"},
+	"bench/suite": {"bench", "bench/load", "bench/report", "bench/wire", "memprof"},
 	// Processes of one node: the supervisor's account of memory is theirs added
 	// up, in the same form. It knows neither loop nor server; both are given to
 	// it, or it to them, by the command.
