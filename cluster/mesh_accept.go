@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rookery-server/rookery/batch"
+	"github.com/rookery-server/rookery/internal/early"
 )
 
 // pendingMax bounds the accepted connections that have not proven who they are.
@@ -31,6 +32,9 @@ func (m *Mesh) Serve(l net.Listener) error {
 	}
 	m.listeners[l] = true
 	m.mu.Unlock()
+	var twin early.Twin // should we be killed nobody is to wait here for an answer
+	twin.Hold(l)
+	defer twin.Close()
 	defer func() {
 		m.mu.Lock()
 		delete(m.listeners, l)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rookery-server/rookery/batch"
+	"github.com/rookery-server/rookery/internal/early"
 )
 
 // Sizes of a connection's buffers, in bytes.
@@ -29,8 +30,9 @@ var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, writeMax); r
 type meshConn struct {
 	m       *Mesh
 	raw     net.Conn
-	rw      net.Conn // raw, or TLS over it
-	dialled bool     // by us
+	rw      net.Conn   // raw, or TLS over it
+	twin    early.Twin // of raw: should we be killed the other end hears of it first
+	dialled bool       // by us
 
 	// Set before begin.
 	mp     *meshPeer
@@ -56,6 +58,7 @@ func (c *meshConn) fail(err error) {
 	c.once.Do(func() {
 		c.err = err
 		close(c.over)
+		c.twin.Close()
 		// Not the TLS connection: that would wait for its last words to be read.
 		c.raw.Close()
 	})
@@ -74,6 +77,7 @@ func (c *meshConn) cause() error {
 // begin starts the life of an attached connection.
 func (c *meshConn) begin() {
 	mp := c.mp
+	c.twin.Hold(c.raw)
 	mp.count.connects.Add(1)
 	mp.m.o.Logger.Info("link up", "peer", mp.id.String(), "addr", c.raw.RemoteAddr().String(), "dialled", c.dialled)
 	mp.m.o.Evidence(mp.address(), LinkUp)

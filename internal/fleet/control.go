@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"sync"
+
+	"github.com/rookery-server/rookery/internal/early"
 )
 
 // Kinds of frames. Those below KindUser are the fleet's own.
@@ -44,6 +46,7 @@ var (
 // use.
 type Control struct {
 	conn    net.Conn
+	twin    early.Twin // of conn, if a worker holds one: a supervisor hears of its death first
 	receive func(kind byte, payload []byte)
 
 	mu      sync.Mutex
@@ -110,6 +113,7 @@ func (c *Control) end() {
 	if !c.ended {
 		c.ended = true
 		c.wake.Signal()
+		c.twin.Close()
 		_ = c.conn.Close() // both goroutines see it
 		close(c.done)
 	}

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rookery-server/rookery/internal/early"
 )
 
 // envWorker tells a process that it is a worker, and which.
@@ -41,6 +43,7 @@ type Worker struct {
 	page    *Page
 	link    net.Conn // under control
 	passing *net.UnixConn
+	twin    early.Twin // of passing: should we be killed nothing more is passed
 	drain   chan struct{}
 	once    sync.Once
 	inboxes map[byte]*inbox // not written after Start
@@ -198,6 +201,8 @@ func (w *Worker) Start(receive func(kind byte, payload []byte), log *slog.Logger
 			receive(kind, payload)
 		}
 	})
+	w.control.twin.Hold(w.link)
+	w.twin.Hold(w.passing)
 	w.taking.Go(func() { w.take(log) })
 }
 
@@ -235,6 +240,7 @@ func (w *Worker) Drain() { w.once.Do(func() { close(w.drain) }) }
 // Close gives everything back but the lifeline and the page, which live as long
 // as the process, and waits for the goroutines.
 func (w *Worker) Close() {
+	w.twin.Close()
 	_ = w.passing.Close()
 	w.taking.Wait()
 	if w.control != nil {

@@ -27,7 +27,10 @@ var edges = map[string][]string{
 	"loop":          {"internal/ring"},
 	"batch":         {"codec", "internal/ring"},
 	"session":       {"codec", "shard", "internal/ring"},
-	"cluster":       {"batch", "codec", "shard"},
+	"cluster":       {"batch", "codec", "internal/early", "shard"},
+	// Which sockets of a killed process end first: those of links, and of a
+	// worker's to its supervisor.
+	"internal/early": nil,
 	// Calls in flight and questions asked are one table for TCP and HTTP, so
 	// it stands below mcp and server both.
 	"internal/rpc": {"codec"},
@@ -46,7 +49,7 @@ var edges = map[string][]string{
 	// Processes of one node: the supervisor's account of memory is theirs added
 	// up, in the same form. It knows neither loop nor server; both are given to
 	// it, or it to them, by the command.
-	"internal/fleet": {"memprof"},
+	"internal/fleet": {"internal/early", "memprof"},
 	// The commands of a cluster read what nodes report and make keys.
 	"cmd/rookery":   {"internal/fleet", "server", "cluster", "shard", "bench", "bench/load", "bench/report", "bench/suite", "memprof", "vm-tuning", "examples/demo"},
 	"internal/lint": nil,
@@ -165,7 +168,7 @@ var doors = map[string][]string{
 	"github.com/spf13/cobra":                  {"cmd/rookery", "bench"},
 	"github.com/spf13/pflag":                  {"cmd/rookery", "bench"},
 	"github.com/prometheus/procfs":            {"memprof"},
-	"golang.org/x/sys":                        {"loop", "memprof", "bench", "bench/load", "cmd/rookery", "server", "shard", "session", "internal/fleet", "cluster", "e2e"},
+	"golang.org/x/sys":                        {"loop", "memprof", "bench", "bench/load", "cmd/rookery", "server", "shard", "session", "internal/fleet", "internal/early", "cluster", "e2e"},
 	"golang.org/x/sync":                       {"server", "bench"},
 }
 
