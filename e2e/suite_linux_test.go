@@ -33,7 +33,7 @@ func TestSuiteSmall(t *testing.T) {
 		t.Fatalf("%v, %v: %s", err, decoded, progress.String())
 	}
 	for _, c := range r.Checks {
-		if c.Verdict != "passed" && c.Verdict != "below bar" || c.Got == nil {
+		if c.Verdict != "passed" && c.Verdict != "below bar" && c.Verdict != "no limit" || c.Got == nil {
 			t.Errorf("%s: %s: %s", c.ID, c.Verdict, c.Detail)
 		}
 	}

@@ -19,8 +19,12 @@ type GC struct {
 	// Pauses is a histogram of the times during which nothing ran, from the
 	// request to stop until everything runs again. Empty buckets are left
 	// out; upper bounds ascend.
-	Pauses []PauseBucket `json:"pauses"`
+	Pauses Pauses `json:"pauses"`
 }
+
+// Pauses is a histogram of times: buckets with something in them, by ascending
+// upper bound.
+type Pauses []PauseBucket
 
 // PauseBucket counts the pauses that took at most Max and more than the next
 // smaller possible bound.
@@ -40,12 +44,12 @@ func ReadGC() GC {
 	s := []metrics.Sample{{Name: metricPauses}, {Name: metricCycles}, {Name: metricForced}}
 	metrics.Read(s)
 	g := GC{Cycles: s[1].Value.Uint64(), Forced: s[2].Value.Uint64(), Pauses: buckets(s[0].Value.Float64Histogram())}
-	g.PauseMax = slowest(g.Pauses)
+	g.PauseMax = g.Pauses.Max()
 	return g
 }
 
-func buckets(h *metrics.Float64Histogram) []PauseBucket {
-	var out []PauseBucket
+func buckets(h *metrics.Float64Histogram) Pauses {
+	var out Pauses
 	for i, n := range h.Counts {
 		if n > 0 {
 			out = append(out, PauseBucket{Max: fromSeconds(h.Buckets[i+1]), Count: n})
@@ -61,38 +65,64 @@ func fromSeconds(s float64) time.Duration {
 	return math.MaxInt64
 }
 
-func slowest(p []PauseBucket) time.Duration {
+// Since returns what happened after base was taken in the same process.
+func (g GC) Since(base GC) GC {
+	d := GC{Cycles: g.Cycles - base.Cycles, Forced: g.Forced - base.Forced, Pauses: g.Pauses.Since(base.Pauses)}
+	d.PauseMax = d.Pauses.Max()
+	return d
+}
+
+// Quantile is that of the pauses, see [Pauses.Quantile].
+func (g GC) Quantile(q float64) time.Duration { return g.Pauses.Quantile(q) }
+
+// Max returns the upper bound of the last bucket, 0 when nothing was counted.
+func (p Pauses) Max() time.Duration {
 	if len(p) == 0 {
 		return 0
 	}
 	return p[len(p)-1].Max
 }
 
-// Since returns what happened after base was taken in the same process.
-func (g GC) Since(base GC) GC {
-	d := GC{Cycles: g.Cycles - base.Cycles, Forced: g.Forced - base.Forced}
-	for _, b := range g.Pauses {
-		i, known := slices.BinarySearchFunc(base.Pauses, b.Max, func(p PauseBucket, m time.Duration) int { return cmp.Compare(p.Max, m) })
-		if known {
-			b.Count -= base.Pauses[i].Count
+// Since returns what was counted after base, an earlier state of p.
+func (p Pauses) Since(base Pauses) (d Pauses) {
+	for _, b := range p {
+		if i, known := base.find(b.Max); known {
+			b.Count -= base[i].Count
 		}
 		if b.Count > 0 {
-			d.Pauses = append(d.Pauses, b)
+			d = append(d, b)
 		}
 	}
-	d.PauseMax = slowest(d.Pauses)
 	return d
 }
 
-// Quantile returns the upper bound of the bucket in which the q-th part of
-// the pauses ends, 0 < q ≤ 1; 0 when there was no pause.
-func (g GC) Quantile(q float64) time.Duration {
-	var total, seen uint64
-	for _, b := range g.Pauses {
-		total += b.Count
+// Count counts one time whose bucket ends at bound.
+func (p *Pauses) Count(bound time.Duration) {
+	i, known := p.find(bound)
+	if !known {
+		*p = slices.Insert(*p, i, PauseBucket{Max: bound})
 	}
-	need := uint64(math.Ceil(q * float64(total)))
-	for _, b := range g.Pauses {
+	(*p)[i].Count++
+}
+
+func (p Pauses) find(bound time.Duration) (int, bool) {
+	return slices.BinarySearchFunc(p, bound, func(b PauseBucket, m time.Duration) int { return cmp.Compare(b.Max, m) })
+}
+
+// Total returns how many times were counted.
+func (p Pauses) Total() (n uint64) {
+	for _, b := range p {
+		n += b.Count
+	}
+	return n
+}
+
+// Quantile returns the upper bound of the bucket in which the q-th part of
+// the times ends, 0 < q ≤ 1; 0 when there was none.
+func (p Pauses) Quantile(q float64) time.Duration {
+	var seen uint64
+	need := uint64(math.Ceil(q * float64(p.Total())))
+	for _, b := range p {
 		if seen += b.Count; seen >= need {
 			return b.Max
 		}

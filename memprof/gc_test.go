@@ -34,7 +34,7 @@ func TestBuckets(t *testing.T) {
 		Buckets: []float64{math.Inf(-1), 0, 1e-6, 2e-6, math.Inf(1)},
 	}
 	got := buckets(h)
-	want := []PauseBucket{{Max: time.Microsecond, Count: 2}, {Max: math.MaxInt64, Count: 1}}
+	want := Pauses{{Max: time.Microsecond, Count: 2}, {Max: math.MaxInt64, Count: 1}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
@@ -61,5 +61,18 @@ func TestGCQuantile(t *testing.T) {
 	}
 	if got := (GC{}).Quantile(0.5); got != 0 {
 		t.Errorf("no pauses: %v", got)
+	}
+}
+
+func TestPausesCount(t *testing.T) {
+	var p Pauses
+	for _, bound := range []time.Duration{50, 10, 50, 1000, 10, 10} {
+		p.Count(bound)
+	}
+	if want := (Pauses{{10, 3}, {50, 2}, {1000, 1}}); !reflect.DeepEqual(p, want) {
+		t.Errorf("got %v, want %v", p, want)
+	}
+	if p.Total() != 6 || p.Max() != 1000 || Pauses(nil).Max() != 0 {
+		t.Errorf("%d times, longest %v", p.Total(), p.Max())
 	}
 }

@@ -71,7 +71,7 @@ func TestPageDraws(t *testing.T) {
 			return out.String(), said.String()
 		}
 		dom, said := run("--dump-dom")
-		if !strings.Contains(dom, `data-plots="3"`) || strings.Count(dom, "<canvas") != 3 {
+		if !strings.Contains(dom, `data-plots="4"`) || strings.Count(dom, "<canvas") != 4 {
 			t.Errorf("%s: the plots are not drawn: %s", scheme, said)
 		}
 		widths := regexp.MustCompile(`<canvas width="(\d+)"`).FindAllStringSubmatch(dom, -1)

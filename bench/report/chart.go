@@ -12,6 +12,9 @@ type Kind string
 const (
 	Lines Kind = "lines" // values over X
 	Bars  Kind = "bars"  // one bar for each X: a histogram
+
+	// Points are for values of which many are missing.
+	Points Kind = "points"
 )
 
 // Chart is values that share an axis.
@@ -26,6 +29,7 @@ type Chart struct {
 	X      []float64 `json:"x"` // ascending
 	Series []Series  `json:"series"`
 	Marks  []Mark    `json:"marks,omitempty"` // moments to be seen, at X
+	Spans  []Span    `json:"spans,omitempty"` // what went on, from X to X
 	Note   string    `json:"note,omitempty"`
 }
 
@@ -40,6 +44,14 @@ type Mark struct {
 	X    float64 `json:"x"`
 	Text string  `json:"text"`
 	Bad  bool    `json:"bad,omitempty"` // a failure, not a recovery
+}
+
+// Span is a time of which a chart says what went on in it.
+type Span struct {
+	From float64 `json:"from"`
+	To   float64 `json:"to"`
+	Text string  `json:"text"`
+	Bad  bool    `json:"bad,omitempty"` // something was wrong in it
 }
 
 // Value is a number, or NaN where nothing was measured, which is null in JSON.
@@ -77,6 +89,38 @@ func (c *Chart) Add(x float64, values ...float64) {
 		}
 		c.Series[i].Values = append(c.Series[i].Values, v)
 	}
+}
+
+// Any reports whether there is a value to show.
+func (c *Chart) Any() bool {
+	for i := range c.Series {
+		for _, v := range c.Series[i].Values {
+			if !math.IsNaN(float64(v)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Between returns the part of a chart between two X, without marks and spans;
+// zero is what its X count from.
+func (c *Chart) Between(from, to, zero float64) *Chart {
+	part := *c
+	part.X, part.Series, part.Marks, part.Spans = []float64{}, nil, nil, nil
+	for _, s := range c.Series {
+		part.Series = append(part.Series, Series{Name: s.Name, Values: []Value{}})
+	}
+	for i, x := range c.X {
+		if x < from || x > to {
+			continue
+		}
+		part.X = append(part.X, x-zero)
+		for j := range part.Series {
+			part.Series[j].Values = append(part.Series[j].Values, c.Series[j].Values[i])
+		}
+	}
+	return &part
 }
 
 // NewChart returns an empty chart of lines with a series for each name.

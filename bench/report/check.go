@@ -13,6 +13,7 @@ type Verdict string
 // Verdicts, from best to worst.
 const (
 	Skipped  Verdict = "skipped"   // not run; Detail says why
+	Noted    Verdict = "no limit"  // measured, to be read beside others
 	Passed   Verdict = "passed"    // meets its bar, or its floor when it has no bar
 	BelowBar Verdict = "below bar" // meets its floor but not its bar
 	Failed   Verdict = "failed"    // misses its floor, or could not be measured
@@ -22,12 +23,14 @@ func (v Verdict) rank() int {
 	switch v {
 	case Skipped:
 		return 0
-	case Passed:
+	case Noted:
 		return 1
-	case BelowBar:
+	case Passed:
 		return 2
-	default:
+	case BelowBar:
 		return 3
+	default:
+		return 4
 	}
 }
 
@@ -85,6 +88,8 @@ func (c *Check) Measure(got float64, samples int) {
 	}
 	c.Got = &got
 	switch {
+	case c.Floor == nil && c.Bar == nil:
+		c.Verdict = Noted // what cannot fail has not passed
 	case !c.meets(c.Floor):
 		c.Verdict = Failed
 	case !c.meets(c.Bar):

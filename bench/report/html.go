@@ -26,7 +26,7 @@ var page = template.Must(template.New("page.tmpl").Funcs(template.FuncMap{
 	"limit": func(c *Check, v *float64) string { return c.limit(v) },
 	"got":   func(c *Check) string { return c.got() },
 	"class": func(v Verdict) string {
-		return map[Verdict]string{Passed: "passed", BelowBar: "below", Failed: "failed", Skipped: "skipped"}[v]
+		return map[Verdict]string{Passed: "passed", Noted: "noted", BelowBar: "below", Failed: "failed", Skipped: "skipped"}[v]
 	},
 	"time":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 	"duration": func(s float64) string { return time.Duration(s * float64(time.Second)).Round(time.Second).String() },
@@ -60,7 +60,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		return fmt.Errorf("report: %w", err)
 	}
 	d := pageData{Report: r, Outcome: r.Verdict(), Data: template.JS(data)}
-	for _, v := range []Verdict{Passed, BelowBar, Failed, Skipped} {
+	for _, v := range []Verdict{Passed, BelowBar, Failed, Noted, Skipped} {
 		if n := r.Count(v); n > 0 {
 			d.Counts = append(d.Counts, struct {
 				Verdict Verdict

@@ -32,8 +32,11 @@ func sample() *Report {
 	add("cluster.formed", 1, "nodes that see all others", "", AtLeast, 4, 4, 4)
 	add("performance.p99", 4, "99th percentile from the due time", "ms", AtMost, 100, 60, 72.25)
 	add("resources.memory", 8, "memory of all servers", "MB", AtMost, 4096, 300, 5000)
+	control := Check{ID: "resources.control", Group: 8, What: "the same of a control process", Unit: "ms", Sense: AtMost}
+	control.Measure(3, 7)
 	r.Checks = append(r.Checks, Check{ID: "network.partition", Group: 7, What: "partition detected", Sense: AtMost, Floor: Limit(3)})
 	r.Checks[3].Skip("not on this kernel")
+	r.Checks = append(r.Checks, control)
 	ramp := NewChart("ramp", "Connections", "clients", "n1", "n2")
 	latency := NewChart("latency", "Latency from the due time", "ms", "p50", "p99")
 	latency.LogY = true
@@ -49,7 +52,13 @@ func sample() *Report {
 	for i, n := range []float64{3, 40, 400, 900, 300, 80, 9, 1} {
 		bars.Add(math.Pow(2, float64(i-2)), n)
 	}
-	r.Charts = []Chart{*ramp, *latency, *bars}
+	ramp.Spans = []Span{{From: 5, To: 28, Text: "calls"}, {From: 30, To: 33, Text: "recovery", Bad: true}}
+	pauses := NewChart("gc", "Longest pause", "ms", "n1", "control process")
+	pauses.Kind, pauses.LogY = Points, true
+	for i := range 30 {
+		pauses.Add(float64(2*i), 3+2*math.Cos(float64(i)), 0.05)
+	}
+	r.Charts = []Chart{*ramp, *latency, *bars, *pauses}
 	return r
 }
 
@@ -80,6 +89,11 @@ func TestVerdicts(t *testing.T) {
 	r.Checks = r.Checks[:1]
 	if v := r.Verdict(); v != Passed {
 		t.Errorf("all is well: %s", v)
+	}
+	r.Checks = []Check{{ID: "resources.control"}}
+	r.Checks[0].Measure(1, 1)
+	if v := r.Verdict(); v != Noted {
+		t.Errorf("nothing that could fail: %s", v)
 	}
 	r.Unfinished = "interrupted"
 	if v := r.Verdict(); v != Failed {
@@ -183,7 +197,7 @@ func TestTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"1. CLUSTER", "72.2 ms", "≤ 60", "below bar", "network.partition (skipped): not on this kernel", "note: a <note>",
-		"FAILED: 1 passed, 1 below bar, 1 failed, 1 skipped, in 61 s"} {
+		"FAILED: 1 passed, 1 below bar, 1 failed, 1 without limit, 1 skipped, in 61 s"} {
 		if !strings.Contains(plain.String(), want) {
 			t.Errorf("no %q in\n%s", want, plain.String())
 		}
@@ -212,7 +226,7 @@ func TestCompare(t *testing.T) {
 			word[d.ID] = "same"
 		}
 	}
-	want := map[string]string{"cluster.formed": "worse", "performance.p99": "better", "resources.memory": "same", "network.other": "same", "network.partition": "same"}
+	want := map[string]string{"cluster.formed": "worse", "performance.p99": "better", "resources.memory": "same", "network.other": "same", "network.partition": "same", "resources.control": "same"}
 	if !reflect.DeepEqual(word, want) {
 		t.Errorf("%v", word)
 	}
@@ -224,6 +238,27 @@ func TestCompare(t *testing.T) {
 		if !strings.Contains(out.String(), s) {
 			t.Errorf("no %q in\n%s", s, out.String())
 		}
+	}
+}
+
+// TestBetween: a part of a chart counts its X from zero and leaves the whole as
+// it was.
+func TestBetween(t *testing.T) {
+	c := NewChart("a", "a", "u", "x", "y")
+	for i := range 10 {
+		c.Add(float64(i), float64(10*i))
+	}
+	c.Marks, c.Spans = []Mark{{X: 1}}, []Span{{From: 1, To: 2}}
+	part := c.Between(3, 5.5, 4)
+	if !reflect.DeepEqual(part.X, []float64{-1, 0, 1}) || part.Series[0].Values[2] != 50 || len(part.Series[1].Values) != 3 || part.Marks != nil || part.Spans != nil {
+		t.Errorf("%+v", part)
+	}
+	part.Add(2, 1, 1)
+	if len(c.X) != 10 || len(c.Series[0].Values) != 10 || len(c.Marks) != 1 || c.Series[0].Values[6] != 60 {
+		t.Errorf("%+v", c)
+	}
+	if !c.Any() || c.Between(20, 30, 0).Any() {
+		t.Error("what is there, or is not, is not seen")
 	}
 }
 

@@ -45,8 +45,8 @@ func (r *Report) WriteTable(w io.Writer, colour bool) error {
 
 // summary is the last line: the verdict and how many checks have which.
 func (r *Report) summary() string {
-	s := fmt.Sprintf("%s: %d passed, %d below bar, %d failed, %d skipped, in %.0f s",
-		strings.ToUpper(string(r.Verdict())), r.Count(Passed), r.Count(BelowBar), r.Count(Failed), r.Count(Skipped), r.Took)
+	s := fmt.Sprintf("%s: %d passed, %d below bar, %d failed, %d without limit, %d skipped, in %.0f s",
+		strings.ToUpper(string(r.Verdict())), r.Count(Passed), r.Count(BelowBar), r.Count(Failed), r.Count(Noted), r.Count(Skipped), r.Took)
 	if r.Unfinished != "" {
 		s += "; ended early: " + r.Unfinished
 	}

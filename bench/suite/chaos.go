@@ -16,6 +16,7 @@ const chaosAge = 2 * time.Second
 // rage kills nodes at random, one after another, while clients call and hear
 // events, and starts each again.
 func (r *run) rage(f *load.Fleet) error {
+	defer r.span("chaos")()
 	length := r.Soak
 	if length == 0 {
 		length = DefaultChaos

@@ -35,6 +35,7 @@ const (
 	slower                 // a time, or another value that may grow
 	fewer                  // a rate, that may fall
 	large                  // meant for the full size only: no limit below it
+	beside                 // never had a limit: it is there to be read beside others
 )
 
 // spec is a check before it is measured. A limit below 0 is none.
@@ -106,8 +107,11 @@ var specs = []spec{
 	{loading, "resources.connection", 8, "memory of a TCP client: growth of all servers", "bytes", report.AtMost, 2048, 320, 111, large},
 	{sessions, "resources.session", 8, "memory of an MCP session with its stream and two copies: growth of all servers", "bytes", report.AtMost, 2048, none, none, large},
 	{loading, "resources.cpu", 8, "processors used by all servers under calls over TCP, of those there are", "%", report.AtMost, 90, none, none, exact},
-	{loading, "resources.gc-p99", 8, "pauses of the garbage collector, 99th percentile of the worst node", "ms", report.AtMost, none, 5, 2, slower},
-	{loading, "resources.gc-max", 8, "pauses of the garbage collector, longest", "ms", report.AtMost, 100, 100, 20, slower},
+	{loading, "resources.gc-p99", 8, "pauses of the garbage collector, 99th percentile of the worst process", "ms", report.AtMost, none, 5, 2, slower},
+	{loading, "resources.gc-max", 8, "pauses of the garbage collector, longest of any process", "ms", report.AtMost, 100, 100, 20, slower},
+	{loading, "resources.control-p99", 8, "the same of a control process that serves nobody, in the same run: 99th percentile", "ms", report.AtMost, none, none, none, beside},
+	{loading, "resources.control-max", 8, "longest pause of the control process", "ms", report.AtMost, none, none, none, beside},
+	{loading, "resources.control-late", 8, "how late the control process wakes from sleep, 99th percentile: it waits for a processor", "ms", report.AtMost, none, none, none, beside},
 
 	{sessions, "replication.copies", 9, "copies that sessions have, of those they should", "%", report.AtLeast, 100, 100, none, exact},
 	{allowing, "replication.all", 9, "copies where each node is to have one", "%", report.AtLeast, 100, 100, none, exact},

@@ -99,6 +99,7 @@ const viewPoll = 10 * time.Millisecond
 func (r *run) leaving() error {
 	ctx, cancel := r.step("leaving and joining")
 	defer cancel()
+	defer r.span("members")()
 	const who = 1
 	name, others := r.bed.Name(who), r.bed.Others(who)
 	gone := func(p *bench.ClusterPage) bool { return !bench.Serves(p.State(name)) }

@@ -25,6 +25,7 @@ const (
 func (r *run) fail(f *load.Fleet) error {
 	ctx, cancel := r.step("failing over")
 	defer cancel()
+	defer r.span("a node dies")()
 	const victim = 2
 	before, _, err := r.held(ctx, r.bed.Others())
 	if err != nil {
@@ -61,7 +62,9 @@ func (r *run) fail(f *load.Fleet) error {
 		return err
 	}
 	r.measured("replication.same", percent(int64(after), int64(before)), before)
-	r.measured("failure.served", p.Outages.LastBackS-p.FromS-killed.Sub(begun).Seconds(), int(p.Outages.Lost))
+	served := p.Outages.LastBackS - p.FromS - killed.Sub(begun).Seconds()
+	r.measured("failure.served", served, int(p.Outages.Lost))
+	r.charts.failure.served = r.charts.failure.killed + time.Duration(served*float64(time.Second))
 	r.survived(p, heard)
 	return r.returned(ctx, victim)
 }
@@ -94,6 +97,7 @@ func (r *run) killed(ctx context.Context, f *load.Fleet, victim int) (time.Time,
 		return start, seen.err
 	}
 	r.markAt(seen.at, false, "detected")
+	r.charts.failure = &failure{killed: start.Sub(r.begun), detected: seen.at.Sub(r.begun)}
 	r.measured("failure.detected", seen.at.Sub(start).Seconds(), len(others))
 	if err := back(ctx, f, lostBefore); err != nil {
 		return start, err
@@ -114,7 +118,7 @@ func (r *run) survived(p *load.PhaseResult, heard *load.Audit) {
 	r.measured("failure.doubled", float64(heard.Doubled), int(heard.Published)*heard.Clients)
 	r.measured("replication.transparent", float64(p.Counts.Gone), n)
 	l := &p.Outages.Length
-	r.check("failure.served").Detail = fmt.Sprintf("outages: median %v, 99th percentile %v, longest %v", l.P50, l.P99, l.Max)
+	r.check("failure.served").Detail = fmt.Sprintf("outages: median %v, 99th percentile %v, longest %v", short(l.P50), short(l.P99), short(l.Max))
 }
 
 // returned starts a node again and waits until all copies are in place.

@@ -15,10 +15,13 @@ type Options struct {
 	Server string   // rookery binary; required
 	Args   []string // of each node's serve, beyond what the suite needs
 	Self   []string // command line of the hidden load worker; nil: this program
-	Scale  Scale    // required
-	Groups []int    // only checks of these groups; none: all
-	Checks []string // only these, by name or by the part of it before the dot
-	Logs   string   // directory for the nodes' logs, which must exist; "": none
+	// Control is the command line of the hidden control process; nil: none, and
+	// what it measures counts as failed.
+	Control []string
+	Scale   Scale    // required
+	Groups  []int    // only checks of these groups; none: all
+	Checks  []string // only these, by name or by the part of it before the dot
+	Logs    string   // directory for the nodes' logs, which must exist; "": none
 	// Step bounds one step, such as a ramp or a failover; 0: DefaultStep.
 	Step time.Duration
 	// Soak is held in place of the second hold of the scale; 0: the scale's.

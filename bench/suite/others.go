@@ -19,6 +19,7 @@ const everywhere = 0
 // copyAll starts a cluster in which each node has a copy of each session.
 func (r *run) copyAll() error {
 	r.say("copies on all nodes")
+	defer r.span("copies everywhere")()
 	o := bench.TestbedOptions{Args: r.args(1, everywhere, "acked"), Nodes: nodeCount}
 	return r.with(o, 1, func() error {
 		o := load.Options{Targets: r.targets(r.bed.HTTP), Protocol: load.Sessions, Clients: allSessions, Ramp: r.Scale.RampRate}
@@ -47,6 +48,7 @@ const oneNodeHold = time.Minute
 // oneNode puts all clients on one node.
 func (r *run) oneNode() error {
 	r.say("one node with %d processes", r.plan.oneWorkers)
+	defer r.span("one node")()
 	hold := oneNodeHold
 	if r.Scale.Slack > 1 {
 		hold = r.Scale.Measure

@@ -17,6 +17,7 @@ const (
 // overload overruns the queues to the worker pools: clients pipeline bursts of
 // calls whose handlers run there.
 func (r *run) overload() error {
+	defer r.span("overload")()
 	o := load.Options{
 		Targets: r.targets(r.bed.TCP), Protocol: load.JSONRPC, Method: "echo.worker", Clients: overloadClients, Burst: overloadBurst,
 		Ramp: r.Scale.RampRate, DropAfter: time.Millisecond,

@@ -27,6 +27,7 @@ type run struct {
 	procs  int // processes that serve, of each node of bed
 	watch  *sampler
 	bare   float64 // memory of all nodes before there was a client, in bytes
+	beside *control
 }
 
 // Run runs the suite. It returns a report whenever it began to measure, also
@@ -64,12 +65,21 @@ func Run(ctx context.Context, o Options) (*report.Report, error) {
 		names[i] = fmt.Sprintf("n%d", i+1)
 	}
 	r.charts = newCharts(names)
-	if err = r.all(); err != nil {
+	if err = r.controlled(r.all); err != nil {
 		r.report.Unfinished = err.Error()
 	}
 	r.report.Took = time.Since(r.begun).Seconds()
 	r.report.Charts = r.charts.list()
 	return r.report, err
+}
+
+// controlled runs f beside a control process.
+func (r *run) controlled(f func() error) (err error) {
+	if r.beside, err = startControl(r.Control, r.report.Machine.CPUs, r.plan.workers); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.beside.stop()) }()
+	return f()
 }
 
 // all runs the parts that are asked for.
@@ -126,6 +136,12 @@ func (r *run) say(format string, args ...any) { r.Progress(fmt.Sprintf(format, a
 // mark points out this moment, and says so.
 func (r *run) mark(bad bool, format string, args ...any) { r.markAt(time.Now(), bad, format, args...) }
 
+// span names, on the charts, what goes on until the returned function is called.
+func (r *run) span(text string) (end func()) {
+	from := time.Since(r.begun)
+	return func() { r.charts.span(from, time.Since(r.begun), text) }
+}
+
 func (r *run) markAt(at time.Time, bad bool, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	r.charts.mark(at.Sub(r.begun), bad, text)
@@ -166,7 +182,7 @@ func (r *run) with(o bench.TestbedOptions, workers int, f func() error) (err err
 	if r.any(forming) && r.check("cluster.form-time").Got == nil && o.Nodes == nodeCount { // the first one
 		r.measured("cluster.form-time", formed.Seconds(), 1)
 	}
-	r.watch = newSampler(r.ctx, r.bed, r.begun, r.charts)
+	r.watch = newSampler(r.ctx, r.bed, r.beside, r.begun, r.charts)
 	defer r.watch.close()
 	if r.any(loading, sessions) && o.Nodes == nodeCount {
 		if err := r.collect(); err != nil {

@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"sync"
 	"time"
 
-	"github.com/rookery-server/rookery/bench/report"
+	"github.com/rookery-server/rookery/bench"
 	"github.com/rookery-server/rookery/memprof"
 )
 
@@ -22,7 +23,7 @@ type look struct {
 	metrics map[string]float64 // summed over labels; nil: not read
 	pss     int64              // bytes, all processes
 	cpu     time.Duration      // used since they started
-	gc      memprof.GC
+	gc      []memprof.GC       // of each process that serves
 }
 
 // lookAt reads a node. A node that does not run is nothing and no error.
@@ -52,12 +53,28 @@ func lookAt(ctx context.Context, t *bed, i int) (l look, err error) {
 	if err != nil {
 		return l, err
 	}
-	var account memprof.Report
-	if err := json.Unmarshal(body, &account); err != nil {
-		return l, fmt.Errorf("suite: /debug/mem: %w", err)
+	l.gc, err = collectors(body)
+	return l, err
+}
+
+// collectors returns what the collector of each process of a node has done, from
+// the node's account of its memory.
+func collectors(account []byte) ([]memprof.GC, error) {
+	var node struct {
+		memprof.Report
+		Workers []memprof.Report `json:"workers"`
 	}
-	l.gc = account.GC
-	return l, nil
+	if err := json.Unmarshal(account, &node); err != nil {
+		return nil, fmt.Errorf("suite: /debug/mem: %w", err)
+	}
+	if len(node.Workers) == 0 {
+		return []memprof.GC{node.GC}, nil
+	}
+	list := make([]memprof.GC, len(node.Workers))
+	for i := range list {
+		list[i] = node.Workers[i].GC
+	}
+	return list, nil
 }
 
 // pss returns the proportional set size of a process in bytes: its own memory
@@ -75,21 +92,23 @@ func pss(pid int) (int64, error) {
 
 // sampler looks at all nodes every second and draws what it sees.
 type sampler struct {
-	bed   *bed
-	begun time.Time // of the run
-	stop  context.CancelFunc
-	done  sync.WaitGroup
+	bed     *bed
+	control *control
+	begun   time.Time // of the run
+	stop    context.CancelFunc
+	done    sync.WaitGroup
 
-	mu                       sync.Mutex
-	conns, memory, cpu, each *report.Chart // guarded by mu
-	looks, failed            int           // guarded by mu
-	last                     []look        // guarded by mu
+	mu            sync.Mutex
+	charts        *charts              // guarded by mu, those of nodes
+	looks, failed int                  // guarded by mu
+	last          []look               // guarded by mu
+	beside        bench.ControlReading // guarded by mu; the last one
 }
 
 // newSampler starts to look. close ends it.
-func newSampler(ctx context.Context, bed *bed, begun time.Time, charts *charts) *sampler {
+func newSampler(ctx context.Context, bed *bed, control *control, begun time.Time, charts *charts) *sampler {
 	ctx, stop := context.WithCancel(ctx)
-	s := &sampler{bed: bed, begun: begun, stop: stop, conns: charts.conns, memory: charts.memory, cpu: charts.cpu, each: charts.each, last: make([]look, bed.Len())}
+	s := &sampler{bed: bed, control: control, begun: begun, stop: stop, charts: charts, last: make([]look, bed.Len())}
 	s.done.Go(func() {
 		tick := time.NewTicker(sampleEvery)
 		defer tick.Stop()
@@ -120,6 +139,9 @@ func (s *sampler) sample(ctx context.Context) {
 	for i := range now {
 		wg.Go(func() { now[i], errs[i] = lookAt(ctx, s.bed, i) })
 	}
+	var beside bench.ControlReading
+	var alone error
+	wg.Go(func() { beside, alone = s.control.read(ctx) })
 	wg.Wait()
 	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {
 		return // the run has ended meanwhile
@@ -127,11 +149,9 @@ func (s *sampler) sample(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x := time.Since(s.begun).Seconds()
-	conns, memory, cpu := make([]float64, len(now)), make([]float64, len(now)), make([]float64, len(now))
+	conns, memory, cpu, gc := missing(len(now)), missing(len(now)), missing(len(now)), missing(s.charts.nodes+1)
 	var held, bytes float64
 	for i, l := range now {
-		nan := float64(report.Missing())
-		conns[i], memory[i], cpu[i] = nan, nan, nan
 		s.looks++
 		if errs[i] != nil {
 			s.failed++
@@ -145,15 +165,33 @@ func (s *sampler) sample(ctx context.Context) {
 		held, bytes = held+conns[i], bytes+float64(l.pss)
 		if before := s.last[i]; before.metrics != nil && l.cpu >= before.cpu {
 			cpu[i] = 100 * (l.cpu - before.cpu).Seconds() / l.at.Sub(before.at).Seconds()
+			gc[i] = longestPause(before.gc, l.gc)
 		}
 	}
-	s.last = now
-	s.conns.Add(x, conns...)
-	s.memory.Add(x, memory...)
-	s.cpu.Add(x, cpu...)
-	if held >= 1000 { // else it is the programs that are divided, not what clients cost
-		s.each.Add(x, bytes/held)
+	if alone == nil {
+		if since := beside.Since(s.beside); s.beside.Delays != nil {
+			gc[s.charts.nodes] = orNaN(since.GC.PauseMax)
+			s.charts.late.Add(x, orNaN(since.Delays.Quantile(0.99)), orNaN(since.Delays.Max()))
+		}
+		s.beside = beside
 	}
+	s.last = now
+	s.charts.conns.Add(x, conns...)
+	s.charts.memory.Add(x, memory...)
+	s.charts.cpu.Add(x, cpu...)
+	s.charts.pauses.Add(x, gc...)
+	if held >= 1000 { // else it is the programs that are divided, not what clients cost
+		s.charts.each.Add(x, bytes/held)
+	}
+}
+
+// missing returns n values of which none was measured.
+func missing(n int) []float64 {
+	list := make([]float64, n)
+	for i := range list {
+		list[i] = math.NaN()
+	}
+	return list
 }
 
 // quality returns how many looks there were since the last call, and how many

@@ -19,7 +19,9 @@ func (r *run) sessions() error {
 	return r.fleet(o, func(f *load.Fleet) error {
 		ctx, cancel := r.step(fmt.Sprintf("opening %d sessions", r.Scale.Clients))
 		defer cancel()
+		end := r.span("sessions")
 		ramp, err := f.Ramp(ctx, r.Scale.Clients, r.Scale.RampRate)
+		end()
 		if err != nil {
 			return err
 		}
@@ -47,6 +49,7 @@ func (r *run) sessions() error {
 
 // sessionFigures measures memory, copies and calls.
 func (r *run) sessionFigures(f *load.Fleet) error {
+	defer r.span("calls of sessions")()
 	if err := r.memory("resources.memory-sessions", "resources.session"); err != nil {
 		return err
 	}
@@ -59,7 +62,7 @@ func (r *run) sessionFigures(f *load.Fleet) error {
 	if _, err := r.phase(f, "sessions, warm-up", r.Scale.SessionRate, r.Scale.Measure/3); err != nil {
 		return err
 	}
-	before, err := r.pages()
+	before, sent, err := r.pages(f)
 	if err != nil {
 		return err
 	}
@@ -77,11 +80,11 @@ func (r *run) sessionFigures(f *load.Fleet) error {
 	if err != nil {
 		return err
 	}
-	after, err := r.pages()
+	after, sentAfter, err := r.pages(f)
 	if err != nil {
 		return err
 	}
-	r.sessionCalls(p, before, after)
+	r.sessionCalls(p, before, after, sentAfter-sent)
 	least := math.Inf(1)
 	for pair, n := range pairs {
 		least = min(least, (n-pairsBefore[pair])/took)
@@ -91,8 +94,8 @@ func (r *run) sessionFigures(f *load.Fleet) error {
 }
 
 // sessionCalls sets the checks of calls, from what clients saw and from the
-// nodes' metrics before and after them.
-func (r *run) sessionCalls(p *load.PhaseResult, before, after [][]sample) {
+// nodes' metrics before and after sent calls, those of the phase among them.
+func (r *run) sessionCalls(p *load.PhaseResult, before, after [][]sample, sent int64) {
 	r.measured("performance.sessions", p.PerSecond, int(p.Corrected.Count))
 	r.measured("performance.session-errors", percent(p.Counts.Failures()+p.Counts.Dropped, p.Counts.Due), int(p.Counts.Sent))
 	var forwarded float64
@@ -106,7 +109,7 @@ func (r *run) sessionCalls(p *load.PhaseResult, before, after [][]sample) {
 		}
 	}
 	r.check("performance.sessions").Detail = fmt.Sprintf("%.0f %% of the calls were forwarded to another node; p50 %v, p99 %v, longest %v",
-		100*forwarded/float64(max(p.Counts.Sent, 1)), p.Corrected.P50, p.Corrected.P99, p.Corrected.Max)
+		100*forwarded/float64(max(sent, 1)), short(p.Corrected.P50), short(p.Corrected.P99), short(p.Corrected.Max))
 	p95, samples, err := quantile(lookups, 0.95)
 	if err != nil {
 		r.failed(err, "components.registry")
@@ -132,16 +135,21 @@ func (r *run) held(ctx context.Context, some []int) (homes, copies int, err erro
 	return homes, copies, nil
 }
 
-// pages returns the metrics of each node, sample by sample.
-func (r *run) pages() (list [][]sample, err error) {
+// pages returns the metrics of each node, sample by sample, and how many calls
+// the load generator had sent at that moment.
+func (r *run) pages(f *load.Fleet) (list [][]sample, sent int64, err error) {
+	status, err := f.Fresh(r.ctx)
+	if err != nil {
+		return nil, 0, err
+	}
 	for i := range r.bed.Len() {
 		page, err := r.bed.Get(r.ctx, i, "/metrics")
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		list = append(list, samples(page))
 	}
-	return list, nil
+	return list, status.Total.Sent, nil
 }
 
 // exchanged returns the messages that each pair of nodes has exchanged so far,

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rookery-server/rookery/bench"
 	"github.com/rookery-server/rookery/bench/load"
@@ -34,7 +35,7 @@ func TestSpecs(t *testing.T) {
 					t.Errorf("%s: limits %v and %v are the wrong way round", s.id, *a, *b)
 				}
 			}
-			if c.Floor == nil && c.Bar == nil && s.slack != large {
+			if c.Floor == nil && c.Bar == nil && s.slack != large && s.slack != beside {
 				t.Errorf("%s has no limit: it cannot fail", s.id)
 			}
 		}
@@ -189,14 +190,22 @@ func TestCharts(t *testing.T) {
 	c.seconds([]load.Second{{AtS: 0, Connected: 7}, {AtS: 1, Connected: 8}}, 1.5)
 	c.mark(2, true, "dead")
 	list := c.list()
-	if len(list) != 3 || len(list[0].X) != 3 || len(list[0].Marks) != 1 {
+	if len(list) != 2 || len(list[0].X) != 3 || len(list[0].Marks) != 1 {
 		t.Fatalf("%+v", list)
 	}
-	if err := c.histogram("h", "h", load.Latency{}); err != nil || len(c.list()) != 3 {
+	if err := c.histogram("h", "h", load.Latency{}); err != nil || len(c.list()) != 2 {
 		t.Errorf("nothing measured: %v", err)
 	}
 	if err := c.histogram("h", "h", load.Latency{Histogram: "AAAA"}); err == nil {
 		t.Error("a histogram that is none")
+	}
+}
+
+func TestShort(t *testing.T) {
+	for d, want := range map[time.Duration]string{0: "0s", 35_617_012: "35.6ms", 999: "999ns", 61_997_055_123: "1m2s", 284_851: "285µs"} {
+		if got := short(d).String(); got != want {
+			t.Errorf("%d: %s, not %s", d, got, want)
+		}
 	}
 }
 

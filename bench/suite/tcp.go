@@ -2,6 +2,7 @@ package suite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -43,6 +44,7 @@ func (r *run) tcp() error {
 
 // ramps opens all clients, and measures at each size what a second brings.
 func (r *run) ramps(f *load.Fleet) error {
+	defer r.span("ramps")()
 	var first, last float64
 	for _, n := range r.Scale.Ramps {
 		ctx, cancel := r.step(fmt.Sprintf("the ramp to %d clients", n))
@@ -66,7 +68,7 @@ func (r *run) ramps(f *load.Fleet) error {
 		}
 		last = p.PerSecond
 		r.check(rampID(n)).Detail = fmt.Sprintf("%.0f connections a second; then %.0f round trips a second, p50 %v, p99 %v, %d connections lost",
-			ramp.PerSecond, p.PerSecond, p.Corrected.P50, p.Corrected.P99, p.Outages.Lost)
+			ramp.PerSecond, p.PerSecond, short(p.Corrected.P50), short(p.Corrected.P99), p.Outages.Lost)
 	}
 	r.measured("performance.scaling", 100*last/first, len(r.Scale.Ramps))
 	return nil
@@ -161,6 +163,7 @@ func (r *run) collect() error {
 
 // load measures memory at rest, and calls at the rate of the scale.
 func (r *run) load(f *load.Fleet) error {
+	defer r.span("calls")()
 	if err := r.memory("resources.memory-tcp", "resources.connection"); err != nil {
 		return err
 	}
@@ -171,6 +174,7 @@ func (r *run) load(f *load.Fleet) error {
 	if err != nil {
 		return err
 	}
+	from, alone := r.beside.read(r.ctx)
 	start := time.Now()
 	p, err := r.phase(f, "calls over TCP", r.Scale.Rate, r.Scale.Measure)
 	if err != nil {
@@ -181,6 +185,8 @@ func (r *run) load(f *load.Fleet) error {
 	if err != nil {
 		return err
 	}
+	to, err := r.beside.read(r.ctx)
+	alone = errors.Join(alone, err)
 	r.latency(p)
 	calls := int(p.Counts.Sent)
 	r.measured("performance.order", percent(p.Checks.OutOfOrder+p.Checks.Unasked, p.Checks.Verified), int(p.Checks.Verified))
@@ -189,13 +195,8 @@ func (r *run) load(f *load.Fleet) error {
 	used := sum(after, func(l look) float64 { return l.cpu.Seconds() }) - sum(before, func(l look) float64 { return l.cpu.Seconds() })
 	r.measured("resources.cpu", 100*used/took.Seconds()/float64(r.report.Machine.CPUs), nodeCount)
 	r.check("resources.cpu").Detail = fmt.Sprintf("the load generator used %.0f %%", 100*p.Generator.CPU.Seconds()/p.Took().Seconds()/float64(r.report.Machine.CPUs))
-	var p99, longest time.Duration
-	for i := range after {
-		since := after[i].gc.Since(before[i].gc)
-		p99, longest = max(p99, since.Quantile(0.99)), max(longest, since.PauseMax)
-	}
-	r.measured("resources.gc-p99", ms(p99), nodeCount)
-	r.measured("resources.gc-max", ms(longest), nodeCount)
+	r.pauses(before, after)
+	r.controlPauses(to.Since(from), alone)
 	return r.charts.histogram("round-trips", "Round trips over TCP by latency from the due time", p.Corrected)
 }
 
@@ -218,7 +219,9 @@ func (r *run) hold(f *load.Fleet) error {
 	r.watch.quality()
 	for i, id := range []string{"sustained.short", "sustained.long"} {
 		r.say("  holding %d connections for %v", r.Scale.Clients, r.Scale.Holds[i])
+		end := r.span(fmt.Sprintf("held %v", r.Scale.Holds[i]))
 		p, err := r.phase(f, id, r.Scale.HoldRate, r.Scale.Holds[i])
+		end()
 		if err != nil {
 			r.failed(err, id)
 			return err
@@ -241,3 +244,12 @@ func percent(part, whole int64) float64 {
 }
 
 func ms(d time.Duration) float64 { return float64(d) / 1e6 }
+
+// short rounds d to three digits, for people.
+func short(d time.Duration) time.Duration {
+	unit := time.Duration(1)
+	for d/unit >= 1000 {
+		unit *= 10
+	}
+	return d.Round(unit)
+}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rookery-server/rookery/bench"
 	"github.com/rookery-server/rookery/bench/report"
 	"github.com/rookery-server/rookery/bench/suite"
 )
@@ -69,6 +70,7 @@ meets its floor and misses its bar is shown as such and is no failure.`, strings
 	flags.BoolVar(&f.quiet, "quiet", false, "no progress on standard error")
 	flags.BoolVar(&f.verbose, "verbose", false, "keep the nodes' logs: in --logs, or beside the report")
 	cmd.MarkFlagsMutuallyExclusive("quiet", "verbose")
+	cmd.AddCommand(bench.ControlCommand())
 	return cmd
 }
 
@@ -116,6 +118,7 @@ func (f *suiteFlags) prepare(cmd *cobra.Command) error {
 	if f.options.Server == "" {
 		f.options.Server = exe
 	}
+	f.options.Control = append(append([]string{exe}, strings.Fields(cmd.CommandPath())[1:]...), "control")
 	b := build()
 	f.options.Version, f.options.Commit, f.options.Command = b.Version, b.Commit, strings.Join(append([]string{"rookery"}, os.Args[1:]...), " ")
 	if f.verbose && f.options.Logs == "" {
