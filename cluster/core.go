@@ -112,6 +112,8 @@ type Core struct {
 	meeting meeting
 	tally   tally
 	applied uint64 // View.Version
+
+	viewed atomic.Int64 // when the latest view was applied
 }
 
 const idLocks = 64
@@ -300,6 +302,7 @@ func (c *Core) applyView(now time.Duration) {
 		return
 	}
 	c.applied = v.Version
+	c.viewed.Store(int64(now))
 	var live []*Link
 	for _, p := range v.Peers(nil) {
 		if p.Incarnation != c.o.Self.Incarnation {

@@ -20,6 +20,16 @@ const meetMax = 5 * time.Second
 // that began, or there was time enough. It stays true.
 func (c *Core) Met() bool { return c.meeting.over.Load() }
 
+// doubtfulFor is how long after a change of the view there may be homes that
+// others do not know of. Links and the comparison of copies tell within that.
+const doubtfulFor = 10 * time.Second
+
+// Doubt reports whether sessions may have a newer home than this process knows
+// of: a node is missing, or processes have come or gone a moment ago.
+func (c *Core) Doubt() bool {
+	return c.plan.Load().lost || c.o.Now()-time.Duration(c.viewed.Load()) < doubtfulFor || c.taking.on.Load() || c.taking.doubt.Load()
+}
+
 func (m *meeting) step(c *Core, now time.Duration) {
 	if m.over.Load() {
 		return

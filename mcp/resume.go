@@ -13,6 +13,10 @@ func (s *Server) resume(x *Exchange, ref uint64, sess *Session) {
 		s.badHTTP(x, 400, "Last-Event-ID is none of ours")
 		return
 	}
+	if s.outrun(sess, after) {
+		x.moving(nil)
+		return
+	}
 	if stream&postBit != 0 {
 		s.resumePost(x, ref, sess, stream, after)
 		return
@@ -110,6 +114,13 @@ func (s *Server) replay(x *Exchange, sess *Session, stream, after uint32) bool {
 	})
 	s.count.replayed.Add(events)
 	return covered
+}
+
+// outrun reports whether the number of a client's last event is of a takeover
+// that this process has not heard of: the session has a newer home, which will
+// say so, or had one that is lost.
+func (s *Server) outrun(sess *Session, after uint32) bool {
+	return s.o.Doubt != nil && after>>epochShift > (s.o.Events.Last(sess.Log)+1)>>epochShift && s.o.Doubt()
 }
 
 // uncovered says that a stream cannot be taken up again.

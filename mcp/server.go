@@ -68,6 +68,11 @@ type Options struct {
 	// streams; what comes for them is kept. nil: never.
 	Lapsed func() bool
 
+	// Doubt reports that sessions may have a newer home of which this process
+	// has not heard yet. What looks lost by a client's last event id is then
+	// refused for a while only. nil: never.
+	Doubt func() bool
+
 	// Tasks configures tools that run as tasks; without Tasks.Run there are none.
 	Tasks TaskOptions
 

@@ -141,6 +141,9 @@ func (s *Server) replaceTCP(x *RPC, c *Call) (before StreamID, e *codec.Error) {
 	if sess.Home != 0 {
 		return 0, errElsewhere
 	}
+	if s.outrun(&sess, x.after) {
+		return 0, errElsewhere
+	}
 	mark := len(x.Out)
 	x.Out = append(append(x.Out, c.reply.b...), '\n')
 	events := uint64(0)
