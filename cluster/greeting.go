@@ -18,13 +18,20 @@ const (
 	greetingFresh = 2 * time.Second
 )
 
-// came notes a greeting.
-func (g *greetings) came(l *Link, now time.Duration) {
+// came notes a greeting; live are the peers that are alive. One that is not waited
+// for says that we had been lost without our knowing: to others too, perhaps,
+// and their word about our sessions may come later than what this peer publishes.
+func (g *greetings) came(l *Link, live []*Link, now time.Duration) {
 	if g.heard == nil {
 		g.heard = map[*Link]time.Duration{}
 	}
+	_, expected := g.waited[l]
+	_, again := g.heard[l]
 	g.heard[l] = now
 	delete(g.waited, l)
+	if again && !expected {
+		g.expect(live, nil, now)
+	}
 }
 
 // expect begins to wait for those of peers that have returned, and forgets those

@@ -27,6 +27,7 @@ type client struct {
 	settled     map[string]bool // subscribed before there were faults
 	posting     bool
 	deleted     bool
+	later       bool // it was told to take its time
 	ended       bool // it asked for its session's end
 	side        string
 	tries       int
@@ -226,6 +227,8 @@ func (c *client) hear(x *clientConn, line string) {
 		c.tries = 0
 	case "event":
 		c.event(atou(words[1]), atou(words[2]), words[3], words[4])
+	case "later":
+		c.later = true
 	case "goodbye":
 	case "refused":
 		if words[1] == "1" {
@@ -243,7 +246,11 @@ func (c *client) hear(x *clientConn, line string) {
 
 func (c *client) again(x *clientConn) {
 	c.conn = nil
-	c.w.after(c.w.between(10*time.Millisecond, 200*time.Millisecond), c.listen)
+	wait := c.w.between(10*time.Millisecond, 200*time.Millisecond)
+	if c.later { // mcp's fencedRetry
+		c.later, wait = false, wait+500*time.Millisecond
+	}
+	c.w.after(wait, c.listen)
 }
 
 // unknown: the server says that there is no such session.

@@ -22,10 +22,13 @@ func (st *simStore) Merge(ref uint64, events []Event) {
 		if s == nil || s.Home != 0 {
 			return
 		}
-		if s.log.has(e.Origin) {
+		after, came := s.log.came()
+		if at, has := s.log.at(e.Origin); has {
+			if !came && e.Seq < at {
+				s.former = append(s.former, *e)
+			}
 			continue
 		}
-		after, came := s.log.came()
 		st.p.w.note("%s merges %x %d-%x %s, client came %v with %x", st.p.id, s.ID[:2], e.Stream, e.Seq, e.Msg, came, after)
 		if _, mark := isCame(e); mark || e.Seq>>epochBits < s.log.turn() && (!came || e.Seq <= after) {
 			s.log.appendAt(e)
@@ -35,6 +38,28 @@ func (st *simStore) Merge(ref uint64, events []Event) {
 		_ = st.send(s, string(e.Msg), e.Origin, true)
 		st.commit(s)
 	}
+}
+
+// settle gives events that the client has had from a former home the numbers
+// that they have there: it comes with the last one that it has had.
+func (st *simStore) settle(s *simSession, after uint32) {
+	for i := range s.former {
+		if e := &s.former[i]; e.Seq <= after && s.log.renumber(e.Origin, e.Seq) {
+			st.p.core.Noted(s.ref, e.Stream, e.Seq, e.Origin, e.Msg)
+		}
+	}
+	s.former = nil
+}
+
+// renumber is session.Events.Renumber.
+func (l *Log) renumber(o Origin, seq uint32) bool {
+	i := slices.IndexFunc(l.Events, func(e Event) bool { return e.Origin == o })
+	if i < 0 || l.Events[i].Seq <= seq || slices.ContainsFunc(l.Events, func(e Event) bool { return e.Seq == seq }) {
+		return false
+	}
+	l.Events[i].Seq = seq
+	slices.SortFunc(l.Events, bySeq)
+	return true
 }
 
 // epochBits is where in a number the takeovers are counted.

@@ -123,6 +123,7 @@ func (st *simStore) get(to simStream, s *simSession, stream, after string) {
 	if seq > s.log.Last {
 		st.p.w.fail("%s: a client had event %x of %x, the latest is %x", st.p.id, seq, s.ID[:2], s.log.Last)
 	}
+	st.settle(s, seq)
 	st.mark(s, seq)
 	text := "open " + stream + " " + after + "\n"
 	for i := range s.log.Events {

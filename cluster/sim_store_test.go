@@ -29,6 +29,7 @@ type simSession struct {
 	stream simStream // the open one
 	busy   int       // calls in flight
 	opened bool      // a stream was opened since it was taken over
+	former []Event   // with the numbers that they have at a former home
 	unsent uint32    // from this event on the client of the open stream has none; 0: it has all
 }
 
@@ -144,7 +145,7 @@ func (st *simStore) set(s *simSession, full *Snapshot) {
 	}
 	delete(st.byID, s.ID)
 	s.Session, s.client, s.topics, s.log = full.Session, full.Client, slices.Clone(full.Topics), full.Log.clone()
-	s.opened, s.unsent = false, 0
+	s.opened, s.unsent, s.former = false, 0, nil
 	st.byID[s.ID] = s
 }
 
@@ -158,11 +159,14 @@ func (st *simStore) Replace(ref uint64, full *Snapshot) (extra []Event, ok bool)
 	}
 	if s.Home == 0 {
 		st.p.w.note("%s is fenced: %x epoch %d by %d, topics %v", st.p.id, s.ID[:2], s.Epoch, full.Epoch, s.topics)
+		if s.stream.conn != 0 {
+			st.out(s.stream, 0, "later\n")
+		}
 		st.endStream(s)
 		s.busy = 0
 	}
 	for _, e := range s.log.Events {
-		if !full.Log.has(e.Origin) {
+		if at, has := full.Log.at(e.Origin); !has || e.Seq < at {
 			extra = append(extra, e)
 		}
 	}
@@ -172,7 +176,18 @@ func (st *simStore) Replace(ref uint64, full *Snapshot) (extra []Event, ok bool)
 }
 
 func (l *Log) has(o Origin) bool {
-	return slices.ContainsFunc(l.Events, func(e Event) bool { return e.Origin == o })
+	_, has := l.at(o)
+	return has
+}
+
+// at returns the number of an event.
+func (l *Log) at(o Origin) (seq uint32, has bool) {
+	for i := range l.Events {
+		if l.Events[i].Origin == o {
+			return l.Events[i].Seq, true
+		}
+	}
+	return 0, false
 }
 
 // copyOf returns a session for a change that its home has told.
@@ -217,7 +232,7 @@ func (st *simStore) Append(ref uint64, e *Event) {
 // appendAt is session.Events.AppendAt.
 func (l *Log) appendAt(e *Event) {
 	l.Last = max(l.Last, e.Seq)
-	if len(e.Msg) == 0 || l.has(e.Origin) || slices.ContainsFunc(l.Events, func(x Event) bool { return x.Seq == e.Seq }) {
+	if len(e.Msg) == 0 || l.renumber(e.Origin, e.Seq) || l.has(e.Origin) || slices.ContainsFunc(l.Events, func(x Event) bool { return x.Seq == e.Seq }) {
 		return
 	}
 	c := *e

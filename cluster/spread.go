@@ -140,7 +140,10 @@ func (s *spreading) next(c *Core, now time.Duration) (u underway, ok bool) {
 		s.base[in.inc] = max(s.base[in.inc], in.base)
 		if in.began {
 			if in.from != nil {
-				s.greetings.came(in.from, now)
+				c.mu.Lock()
+				live := c.liveLinks()
+				c.mu.Unlock()
+				s.greetings.came(in.from, live, now)
 			}
 			s.seen[in.inc] = max(s.seen[in.inc], in.number)
 			s.done(c, &in, statusHeld, 0)

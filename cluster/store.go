@@ -75,7 +75,8 @@ type Store interface {
 	// Replace makes of the session ref the copy that s describes, whatever it
 	// was before. If this peer was its home, streams end and calls are
 	// cancelled before anything else is written to its client. It returns the
-	// events that the log had and s has not.
+	// events that the log had and s has not, or has under a higher number: a
+	// client may know them by the one here.
 	Replace(ref uint64, s *Snapshot) (extra []Event, ok bool)
 	// Write stores State of a copy, Subscribe one change of its subscriptions,
 	// Append one event of its log.

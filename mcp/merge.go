@@ -54,6 +54,7 @@ func (s *Server) insert(ref uint64, stream, seq uint32, n *notice) inserted {
 	case stream&postBit == 0 && sess.Flags&flagSettled != 0:
 		return takenPlace
 	case s.o.Events.Overtaken(sess.Log, seq, n.origin):
+		s.former.add(ref, formerNumber{n.origin, stream, seq})
 		return takenPlace // a former home took it on its return: its publisher's earlier ones are here, behind
 	}
 	body := n.keep(s.o.Events)
@@ -69,7 +70,13 @@ func (s *Server) insert(ref uint64, stream, seq uint32, n *notice) inserted {
 // former home: a client that has not come back since may have it from there, and
 // says so by its last event id. The delivery lock is held.
 func (s *Server) renumber(ref uint64, sess *Session, stream, seq uint32, n *notice) {
-	if sess.Flags&flagSettled != 0 || s.o.Events.Overtaken(sess.Log, seq, n.origin) || !s.o.Events.Renumber(sess.Log, seq, n.origin) {
+	switch {
+	case sess.Flags&flagSettled != 0:
+		return
+	case s.o.Events.Overtaken(sess.Log, seq, n.origin):
+		s.former.add(ref, formerNumber{n.origin, stream, seq})
+		return
+	case !s.o.Events.Renumber(sess.Log, seq, n.origin):
 		return
 	}
 	s.count.renumbered.Add(1)

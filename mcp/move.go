@@ -117,6 +117,7 @@ func (s *Server) demote(ref uint64, home, epoch uint32) (was Session, ok bool) {
 		s.sendElsewhere(was.Stream, was.Flags, fencedRetry)
 	}
 	s.unsent.forget(ref)
+	s.former.take(ref)
 	for _, h := range s.held.drop(ref) {
 		s.sendElsewhere(h.st, h.flags, fencedRetry)
 	}
@@ -193,6 +194,7 @@ func (s *Server) HandOver(ref uint64, home, epoch uint32, f func(sess Session, u
 	if !s.leave(ref, home, epoch) {
 		return ErrNoStream // likewise
 	}
+	s.former.take(ref)
 	s.count.demoted.Add(1)
 	return nil
 }

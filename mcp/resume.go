@@ -22,6 +22,7 @@ func (s *Server) resume(x *Exchange, ref uint64, sess *Session) {
 		return
 	}
 	x.appendHeldHead()
+	s.settle(ref, sess, after)
 	if stream > uint32(sess.Gets) && !s.believe(ref, sess, stream, after) || !s.replay(x, sess, stream, after) {
 		s.uncovered(x)
 		return

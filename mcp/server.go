@@ -125,6 +125,7 @@ type Server struct {
 	deliveries [deliveryLocks]sync.Mutex // see delivery.go
 	held       heldStreams
 	unsent     unsent
+	former     former
 	posts      posts
 	beating    beating
 	scratch    sync.Pool // of *buffer

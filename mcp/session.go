@@ -92,6 +92,7 @@ func (s *Server) endSession(ref uint64, last Session, cause error) {
 		s.o.Host.End(last.Stream)
 	}
 	s.unsent.forget(ref)
+	s.former.take(ref)
 	for _, h := range s.held.drop(ref) {
 		s.endStream(h.st, h.flags)
 	}

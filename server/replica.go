@@ -161,15 +161,15 @@ func (t replicas) Replace(ref uint64, s *cluster.Snapshot) (extra []cluster.Even
 }
 
 // beyond returns the events of a log that another one has neither now nor has
-// let go.
+// let go, or has under higher numbers.
 func (t replicas) beyond(log uint32, other *cluster.Log) (extra []cluster.Event) {
-	has := make(map[cluster.Origin]struct{}, len(other.Events))
+	has := make(map[cluster.Origin]uint32, len(other.Events))
 	for i := range other.Events {
-		has[other.Events[i].Origin] = struct{}{}
+		has[other.Events[i].Origin] = other.Events[i].Seq
 	}
 	t.log().Each(log, func(seq, stream, body uint32, msg []byte) {
 		origin := t.log().Origin(body)
-		if _, ok := has[origin]; !ok && seq > other.Floors[stream>>31] {
+		if at, ok := has[origin]; (!ok || seq < at) && seq > other.Floors[stream>>31] {
 			extra = append(extra, cluster.Event{Stream: stream, Seq: seq, Origin: origin, Msg: msg})
 		}
 	})
