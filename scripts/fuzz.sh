@@ -1,11 +1,35 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the module for a while, one after another:
+# Runs every fuzz target of the module for a while, as many at a time as there
+# are processors, each with one worker:
 #
 #   scripts/fuzz.sh 5s              all of them
 #   scripts/fuzz.sh 10m ./codec     those of one package
 #
 # A failing input is written to testdata/fuzz of its package: commit it.
 set -euo pipefail
+
+# With the name of a package and of a target it is what xargs below starts. Up
+# to Go 1.26 the end of -fuzztime can be reported as a failure, "context deadline
+# exceeded", though no input failed (https://go.dev/issue/75804): that, and only
+# that, is tried once more.
+if [ "${1:-}" = --target ]; then
+  work=$2 cache=$3 time=$4 dir=$5 pkg=$6 target=$7
+  log=$work/$(basename "$pkg").$target.log
+  code=1
+  for try in 1 2; do
+    code=0
+    (cd "$dir" && "$work/$(basename "$pkg").test" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$time" \
+      -test.parallel 1 -test.fuzzcachedir "$cache/$pkg") >"$log" 2>&1 || code=1
+    [ "$code" -ne 0 ] || break
+    grep -q 'context deadline exceeded' "$log" || break
+    ! grep -qE 'Failing input|panic:|_test\.go:' "$log" || break
+    echo "$target: go.dev/issue/75804 (try $try)"
+  done
+  echo "fuzz $pkg $target"$'\n'"$(cat "$log")" # in one piece, for others write too
+  [ "$code" -eq 0 ] || exit 255                # which ends xargs
+  exit 0
+fi
+
 cd "$(dirname "$0")/.."
 time=${1:?usage: $0 TIME [PACKAGE...]}
 shift
@@ -13,34 +37,23 @@ shift
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cache=$(go env GOCACHE)/fuzz
 
-# fuzz runs one target of the test binary. Up to Go 1.26 the end of -fuzztime
-# can be reported as a failure, "context deadline exceeded", though no input
-# failed (https://go.dev/issue/75804): that, and only that, is tried once more.
-fuzz() { # directory package target
-  for try in 1 2; do
-    if (cd "$1" && "$work/test" -test.run '^$' -test.fuzz "^$3\$" -test.fuzztime "$time" \
-      -test.fuzzcachedir "$cache/$2") 2>&1 | tee "$work/log"; then
-      return 0
-    fi
-    grep -q 'context deadline exceeded' "$work/log" || return 1
-    ! grep -qE 'Failing input|panic:|_test\.go:' "$work/log" || return 1
-    echo "go.dev/issue/75804 (try $try)"
-  done
-  return 1
-}
-
-total=0
+pkgs=()
 while read -r dir pkg; do
   targets=$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$dir"/*_test.go)
   [ -n "$targets" ] || continue
-  go test -c -fuzz . -o "$work/test" "$pkg" # -fuzz: instrumented for coverage
+  pkgs+=("$pkg")
   for target in $targets; do
-    echo "fuzz $pkg $target"
-    fuzz "$dir" "$pkg" "$target"
-    total=$((total + 1))
+    echo "$dir $pkg $target" >>"$work/targets"
   done
 done < <(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}} {{.ImportPath}}{{end}}' "$@")
-echo "fuzzed $total targets for $time each"
-[ "$total" -gt 0 ]
+[ ${#pkgs[@]} -gt 0 ] || { echo "$0: no fuzz target in $*" >&2; exit 1; }
+
+# Our own packages are instrumented for coverage, and no others: -fuzz would
+# build the standard library and all that we use once more, and then spend most
+# of its time on counters that no input of ours moves.
+go test -c -vet=off -gcflags="$(go list -m)/...=-d=libfuzzer" -ldflags='-s -w' -o "$work/" "${pkgs[@]}"
+
+jobs=$(getconf _NPROCESSORS_ONLN)
+xargs -n 3 -P "$jobs" scripts/fuzz.sh --target "$work" "$(go env GOCACHE)/fuzz" "$time" <"$work/targets"
+echo "fuzzed $(wc -l <"$work/targets" | tr -d ' ') targets for $time each, $jobs at a time"
