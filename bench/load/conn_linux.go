@@ -56,12 +56,12 @@ func (w *worker) receive(i int32, ended bool, now int64) {
 // io.EOF, and EAGAIN that there is nothing.
 func (w *worker) readSocket(fd int) (int, error) {
 	for {
-		switch n, err := unix.Read(fd, w.buffer[:]); {
+		switch n, err := recv(fd, w.buffer[:]); {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EAGAIN):
 			return 0, unix.EAGAIN
 		case err != nil:
-			return 0, socketError("read", err)
+			return 0, socketError("recv", err)
 		case n == 0:
 			return 0, io.EOF
 		default:
@@ -158,7 +158,7 @@ func (w *worker) send(i int32, b []byte, _ int64) {
 		w.kept[i].out = append(w.kept[i].out, b...)
 		return
 	}
-	n, err := unix.Write(int(c.fd), b)
+	n, err := send(int(c.fd), b)
 	if err != nil {
 		n = 0
 	}
@@ -173,11 +173,11 @@ func (w *worker) flush(i int32, now int64) {
 	if len(k.out) == 0 {
 		return
 	}
-	n, err := unix.Write(int(w.clients[i].fd), k.out)
+	n, err := send(int(w.clients[i].fd), k.out)
 	switch {
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
 	case err != nil:
-		w.lost(i, socketError("write", err), now)
+		w.lost(i, socketError("send", err), now)
 	default:
 		k.out = append(k.out[:0], k.out[n:]...)
 		w.forget(i)

@@ -50,7 +50,7 @@ func startMember(argv []string, hear func(*member, *report) error, over func(err
 	m := &member{cmd: exec.Command(argv[0], argv[1:]...), ended: make(chan struct{}), second: -1}
 	m.mu.pending = map[int64]chan answer{}
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	m.cmd.Env = append(m.cmd.Environ(), "GOMAXPROCS=2") // one thread works; with a spare processor the runtime does not take away its only one at each wait
+	m.cmd.Env = append(m.cmd.Environ(), "GOMAXPROCS=1") // one thread works
 	m.cmd.WaitDelay = stopGrace
 	m.cmd.Stderr = &m.tail
 	var err error

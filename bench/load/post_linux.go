@@ -183,7 +183,7 @@ func (w *worker) textOf(c *call) []byte {
 // flushPost writes what is left of a request. An error is reported by the event
 // that follows.
 func (w *worker) flushPost(p *post) {
-	if n, err := unix.Write(p.fd, p.out); err == nil {
+	if n, err := send(p.fd, p.out); err == nil {
 		p.out = append(p.out[:0], p.out[n:]...)
 	}
 }

@@ -229,22 +229,12 @@ func (w *worker) rest(now int64) int64 {
 }
 
 // wait fills w.events and returns how many there are, none when wait has passed.
-// epoll_wait counts milliseconds, so ppoll does the waiting.
 func (w *worker) wait(wait int64) (int, error) {
-	set := []unix.PollFd{{Fd: int32(w.epoll), Events: unix.POLLIN}}
-	t := unix.NsecToTimespec(wait)
-	n, err := unix.Ppoll(set, &t, nil)
-	if errors.Is(err, unix.EINTR) || n == 0 && err == nil {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, os.NewSyscallError("ppoll", err)
-	}
-	n, err = unix.EpollWait(w.epoll, w.events[:], 0)
+	n, err := await(w.epoll, w.events[:], wait)
 	if errors.Is(err, unix.EINTR) {
 		return 0, nil
 	}
-	return n, os.NewSyscallError("epoll_wait", err)
+	return n, os.NewSyscallError("epoll_pwait2", err)
 }
 
 // serve takes one event.
