@@ -30,6 +30,12 @@ const (
 	adminStopTimeout = time.Second
 )
 
+// workerProcessors is the least GOMAXPROCS of a worker. With one the runtime
+// takes it away from the loop 20 µs into each wait and wakes its monitor at each
+// return: the monitors of eight workers used 18 % of a processor at 25,000 calls
+// a second. With a spare one it leaves the loop alone, and they used 3 %.
+const workerProcessors = 2
+
 // supervise runs a node of n worker processes until a signal has drained it.
 func supervise(ctx context.Context, s *settings, n int, signals <-chan os.Signal, out io.Writer, log *slog.Logger) error {
 	c := &s.config
@@ -50,7 +56,7 @@ func supervise(ctx context.Context, s *settings, n int, signals <-chan os.Signal
 	defer crew.close()
 	sup, err := fleet.Start(fleet.Options{
 		Workers: n, Args: s.workerArgs(n), Env: withoutSettings(s.environ), Files: b.files,
-		Processors: max(1, runtime.GOMAXPROCS(0)/n), Logger: log, Receive: crew.receive, Changed: crew.changed,
+		Processors: max(workerProcessors, runtime.GOMAXPROCS(0)/n), Logger: log, Receive: crew.receive, Changed: crew.changed,
 	})
 	if err != nil {
 		return err
