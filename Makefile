@@ -73,11 +73,15 @@ compile: ## compile every package for Linux and macOS
 
 ## ---- tests
 
+# Two lanes: what computes, and what mostly waits for the timers of others and
+# takes precedence while it does not. What the first lane has compiled the second
+# need not. Density, which counts bytes, has only the simulation beside it: that
+# opens no connection and takes what processor time nobody wants.
 .PHONY: test
 test: ## everything: vet, unit, race, simulation, fuzz, end to end, conformance, density (how long each took is printed)
-	@for target in vet unit race simulate-fixed fuzz e2e e2e-race-short conformance density; do \
-		began=$$SECONDS; $(MAKE) --no-print-directory $$target; echo "$$target took $$((SECONDS - began)) s"; \
-	done; echo "all tests passed in $$SECONDS s"
+	@scripts/lanes.sh \
+		'nice:10 vet-linux unit race fuzz vet-others nice:19 after:e2e-race-short simulate-fixed' \
+		'clients after:vet-linux conformance e2e after:race e2e-race-short after:vet-others density'
 
 .PHONY: unit
 unit: ## unit, property, budget and house tests (RUN=regexp)
@@ -112,8 +116,11 @@ simulate: ## new seeds of simulated clusters for SIMTIME (2m), all faults; one t
 fuzz: ## fuzz each decoder for FUZZTIME (2s)
 	scripts/fuzz.sh $(FUZZTIME)
 
+.PHONY: clients
+clients: e2e/node_modules/.package-lock.json ## install the TypeScript clients and the MCP Inspector, which e2e needs
+
 .PHONY: e2e
-e2e: e2e/node_modules/.package-lock.json ## the built binary against the official Go and TypeScript clients and the MCP Inspector
+e2e: clients ## the built binary against the official Go and TypeScript clients and the MCP Inspector
 	$(GO) test -count=1 -vet=off -run '$(RUN)' -skip '^TestDensity' ./e2e
 
 .PHONY: conformance
@@ -181,10 +188,9 @@ benchmark-100k: build ## throughput, latency and resources with 100,000 clients
 	$(SUITE)/benchmark --group 4,8
 
 .PHONY: bench-compare
-bench-compare: build baseline ## beside what one would use instead: memory, processor time, and the link between nodes, with ratios
-	bin/rookery bench-mem --quick --quiet $(ARGS)
-	bin/rookery bench-cpu --quick --quiet $(ARGS)
-	$(GO) test -run '^$$' -bench '^BenchmarkPeerLink$$' -benchtime 3x ./cluster
+bench-compare: build baseline ## the same load on what one would use instead (Go SDK, mcp-go, net/http, net, netpoll, NATS): one table with ratios (ARGS=--quick, --json, tcp, mcp, link)
+	$(GO) test -c -o bin/peerlink.test ./cluster
+	bin/rookery bench-compare $(ARGS)
 
 .PHONY: bench
 bench: ## microbenchmarks beside the code, with allocations (BENCHTIME=200ms)
@@ -285,8 +291,14 @@ fmt-check: ## name files that are not formatted
 	if [ -n "$$out" ]; then echo "not formatted (make fmt):"; echo "$$out"; exit 1; fi
 
 .PHONY: vet
-vet: ## go vet for Linux and macOS, the nested module included
+vet: vet-linux vet-others ## go vet for Linux and macOS, the nested module included
+
+.PHONY: vet-linux
+vet-linux: ## of these, the module for Linux
 	GOOS=linux $(GO) vet ./...
+
+.PHONY: vet-others
+vet-others: ## of these, the module for macOS, and the nested one
 	GOOS=darwin CGO_ENABLED=0 $(GO) vet ./...
 	cd bench/baseline && $(GO) vet ./...
 

@@ -52,11 +52,15 @@ func (f *commonFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.server, "server", "", "rookery binary to measure (default: this one)")
 	flags.StringArrayVar(&f.args, "serve-arg", nil, "one more argument for its serve command; may be repeated")
 	flags.StringVar(&f.baseline, "baseline", "", "binary of bench/baseline to compare with (default: baseline beside this one, if it is there)")
-	flags.StringVar(&f.budgets, "budgets", "", "file of budgets, or "+noBudgets+" (default: those built in)")
 	flags.DurationVar(&f.timeout, "timeout", time.Minute, "bound of one step, such as opening all clients")
 	flags.BoolVar(&f.json, "json", false, "print the result as JSON")
 	flags.BoolVar(&f.quiet, "quiet", false, "no progress on standard error")
 	flags.BoolVar(&f.quick, "quick", false, "fewer and shorter runs: for a look, not for the record")
+}
+
+// registerBudgets is for commands that hold what they measure to budgets.
+func (f *commonFlags) registerBudgets(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.budgets, "budgets", "", "file of budgets, or "+noBudgets+" (default: those built in)")
 }
 
 // setting is what the commands need beside their own flags.
@@ -130,6 +134,7 @@ budget is exceeded.`,
 		},
 	}
 	common.register(cmd)
+	common.registerBudgets(cmd)
 	cmd.Flags().StringSliceVar(&kinds, "kinds", nil, fmt.Sprintf("kinds of clients (default: %v)", memKinds))
 	cmd.Flags().IntSliceVar(&o.Counts, "counts", nil, fmt.Sprintf("ascending numbers of clients (default: %v, less where descriptors are few)", defaultCounts))
 	cmd.Flags().IntVar(&o.Runs, "runs", defaultRuns, "runs on fresh servers")
@@ -189,6 +194,7 @@ exceeded.`, strings.Join(cpuParts, ", ")),
 		},
 	}
 	common.register(cmd)
+	common.registerBudgets(cmd)
 	cmd.Flags().IntVar(&o.Pairs, "pairs", defaultPairs, "pairs of turns")
 	cmd.Flags().IntVar(&o.Clients, "clients", 0, fmt.Sprintf("clients of conn-rate, gc and fan-out (default %d, of fan-out %d, fewer where descriptors are few)", defaultClients, fanoutClients))
 	cmd.Flags().DurationVar(&o.Measure, "measure", 0, fmt.Sprintf("length of a turn (default %v, with --quick %v)", defaultMeasure, quickMeasure))

@@ -28,7 +28,8 @@ func TestMain(m *testing.M) {
 func programs() *cobra.Command {
 	root := &cobra.Command{Use: "programs", SilenceUsage: true, SilenceErrors: true}
 	addHelpers(root)
-	root.AddCommand(MemCommand(), CPUCommand(), ControlCommand(), fakeServeCommand())
+	root.AddCommand(MemCommand(), CPUCommand(), ControlCommand(), CompareCommand(), fakeServeCommand(), fakeLinkCommand())
+	root.AddCommand(fakeBaselineCommand("nethttp", false))
 	root.AddCommand(fakeAdapterCommand())
 	for _, base := range memBaselines {
 		root.AddCommand(fakeBaselineCommand(base.name, base.raw))

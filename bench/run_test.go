@@ -296,7 +296,7 @@ func TestComeBack(t *testing.T) {
 }
 
 func TestHelpersAreHidden(t *testing.T) {
-	for _, cmd := range []*cobra.Command{MemCommand(), CPUCommand()} {
+	for _, cmd := range []*cobra.Command{MemCommand(), CPUCommand(), CompareCommand()} {
 		if strings.Contains(cmd.UsageString(), keeperCommand+" ") || len(cmd.Commands()) != 2 {
 			t.Errorf("%s shows its helpers:\n%s", cmd.Name(), cmd.UsageString())
 		}

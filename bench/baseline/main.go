@@ -4,6 +4,7 @@
 //	baseline std ADDR      net: a goroutine and a 4 KB buffer per connection, echoes raw bytes
 //	baseline netpoll ADDR  netpoll: a stock Connection per client, echoes raw bytes
 //	baseline httpsse ADDR  net/http: every request is an event stream that stays open
+//	baseline nethttp ADDR  net/http and encoding/json: MCP by hand at /mcp, tool echo
 //	baseline gosdk ADDR    official MCP Go SDK: Streamable HTTP at /mcp, tool echo
 //	baseline gosdk-stateless ADDR  the same in the mode that speaks revision 2026-07-28
 //	baseline gosdk-rookery ADDR [ADMIN]  the same *mcp.Server behind rookery's mcp/gosdk
@@ -35,6 +36,7 @@ var servers = map[string]func(l net.Listener) error{
 	"std":             serveStd,
 	"netpoll":         serveNetpoll,
 	"httpsse":         serveSSE,
+	"nethttp":         serveNetHTTP,
 	"gosdk":           serveGoSDK,
 	"gosdk-stateless": serveGoSDKStateless,
 	"mcpgo":           serveMCPGo,

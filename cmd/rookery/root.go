@@ -63,7 +63,7 @@ Try:
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(environ), newCheckConfig(environ), newVersion(), newCluster(), newLoad(), bench.MemCommand(), bench.CPUCommand(), bench.ClusterCommand(), newReport(), newSuite())
+	root.AddCommand(newServe(environ), newCheckConfig(environ), newVersion(), newCluster(), newLoad(), bench.MemCommand(), bench.CPUCommand(), bench.ClusterCommand(), bench.CompareCommand(), newReport(), newSuite())
 	root.AddCommand(newTop(environ), newHealth(environ), newTune(environ))
 	root.AddCommand(workerCommands(environ)...)
 	return root
