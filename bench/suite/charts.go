@@ -48,6 +48,7 @@ func newCharts(nodes []string) *charts {
 	c.latency.LogY, c.each.LogY, c.pauses.LogY, c.late.LogY = true, true, true, true
 	c.pauses.Kind = report.Points
 	c.pauses.Note = "of a node: of the process that paused longest; the control process serves nobody"
+	c.rate.Note = "without the overload, which is meant to be too much"
 	c.clients.Note = "away: lost their connection and not back yet"
 	return c
 }
@@ -62,8 +63,9 @@ func (c *charts) span(from, to time.Duration, text string) {
 	c.spans = append(c.spans, report.Span{From: from.Seconds(), To: to.Seconds(), Text: text})
 }
 
-// seconds draws the time series of a fleet that started at offset.
-func (c *charts) seconds(list []load.Second, offset float64) {
+// seconds draws the time series of a fleet that started at offset, its calls
+// only when asked for.
+func (c *charts) seconds(list []load.Second, offset float64, calls bool) {
 	for i := range list {
 		s := &list[i]
 		x := offset + float64(s.AtS)
@@ -71,6 +73,11 @@ func (c *charts) seconds(list []load.Second, offset float64) {
 			continue // two fleets within one second
 		}
 		c.clients.Add(x, float64(s.Connected), float64(s.Away))
+		if !calls {
+			c.rate.Add(x)
+			c.latency.Add(x)
+			continue
+		}
 		c.rate.Add(x, float64(s.Due), float64(s.Replies), float64(s.Errors))
 		c.latency.Add(x, orNaN(s.P50), orNaN(s.P99), orNaN(s.Max))
 	}

@@ -206,7 +206,8 @@ func (r *run) fleet(o load.Options, f func(*load.Fleet) error) (err error) {
 	err = f(fleet)
 	result := fleet.Result()
 	err = errors.Join(err, fleet.Close())
-	r.charts.seconds(result.Seconds, offset)
+	// Bursts are meant to be too much: beside them nothing else could be seen.
+	r.charts.seconds(result.Seconds, offset, o.Burst <= 1)
 	for _, line := range result.Errors {
 		r.report.Notes = append(r.report.Notes, fmt.Sprintf("clients (%s): %s", o.Protocol, line))
 	}

@@ -186,12 +186,15 @@ func TestQuantile(t *testing.T) {
 // what runs over time.
 func TestCharts(t *testing.T) {
 	c := newCharts([]string{"n1"})
-	c.seconds([]load.Second{{AtS: 0, Connected: 5}, {AtS: 1, Connected: 6}}, 0.5)
-	c.seconds([]load.Second{{AtS: 0, Connected: 7}, {AtS: 1, Connected: 8}}, 1.5)
+	c.seconds([]load.Second{{AtS: 0, Connected: 5}, {AtS: 1, Connected: 6}}, 0.5, true)
+	c.seconds([]load.Second{{AtS: 0, Connected: 7}, {AtS: 1, Connected: 8}}, 1.5, false)
 	c.mark(2, true, "dead")
 	list := c.list()
 	if len(list) != 2 || len(list[0].X) != 3 || len(list[0].Marks) != 1 {
 		t.Fatalf("%+v", list)
+	}
+	if due := list[1].Series[0].Values; due[0] != 0 || !math.IsNaN(float64(due[2])) {
+		t.Errorf("calls that are not to be seen: %v", due)
 	}
 	if err := c.histogram("h", "h", load.Latency{}); err != nil || len(c.list()) != 2 {
 		t.Errorf("nothing measured: %v", err)

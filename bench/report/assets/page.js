@@ -16,6 +16,9 @@
     const whole = Math.round(s);
     return Math.floor(whole / 60) + ":" + String(whole % 60).padStart(2, "0");
   };
+  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200]; // seconds
+  // whole says that a chart is over the whole run: all such have one axis and one cursor.
+  const whole = (chart) => chart.x_unit === "s" && chart.x[0] >= 0 && chart.x[chart.x.length - 1] <= report.took;
   const where = (chart) => { const last = chart.x[chart.x.length - 1]; return (v) => v == null ? "" : chart.x_unit === "s" ? time(v, last) : number(v); };
 
   // What went on, as grounds behind the lines.
@@ -51,7 +54,7 @@
       c.lineWidth = ratio;
       c.setLineDash([4 * ratio, 3 * ratio]);
       c.beginPath(); c.moveTo(x, box.top); c.lineTo(x, box.top + box.height); c.stroke();
-      const width = c.measureText(text).width, y = box.top + (12 + 14 * ((row - few + 6) % 6)) * ratio;
+      const width = c.measureText(text).width, y = box.top + (12 + 14 * (row % 6)) * ratio;
       const left = x + width + 8 * ratio < box.left + box.width;
       c.fillStyle = colour("--panel"); c.globalAlpha = 0.85;
       c.fillRect(left ? x + ratio : x - width - 6 * ratio, y - 11 * ratio, width + 5 * ratio, 14 * ratio);
@@ -67,10 +70,10 @@
     const axis = { stroke: ink, grid, ticks: grid, font: "12px system-ui, sans-serif" };
     const bars = chart.kind === "bars", points = chart.kind === "points", at = where(chart);
     return {
-      width, height, plugins: [spans(chart.spans), marks(chart.marks)], legend: { live: true }, cursor: { y: false },
-      scales: { x: { time: false, distr: chart.log_x ? 3 : 1 }, y: chart.log_y ? { distr: 3 } : { range: (u, lo, hi) => [Math.min(0, lo ?? 0), hi > 0 ? hi * 1.08 : 1] } },
+      width, height, plugins: [spans(chart.spans), marks(chart.marks)], legend: { live: true }, cursor: { y: false, sync: whole(chart) ? { key: "run" } : undefined },
+      scales: { x: { time: false, distr: chart.log_x ? 3 : 1, ...(whole(chart) ? { range: [0, report.took] } : {}) }, y: chart.log_y ? { distr: 3 } : { range: (u, lo, hi) => [Math.min(0, lo ?? 0), hi > 0 ? hi * 1.08 : 1] } },
       axes: [
-        { ...axis, values: (u, list) => list.map(at) },
+        { ...axis, values: (u, list) => list.map(at), ...(chart.x_unit === "s" ? { incrs: steps } : {}) },
         { ...axis, size: 64, values: (u, list) => list.map((v) => v == null ? "" : number(v)) },
       ],
       series: [
