@@ -27,7 +27,7 @@ type DetectorOptions struct {
 	Doubt time.Duration
 	// Silence is how long a process must have been silent for gossip's word to
 	// count; default 700 ms. It is above the pause of 300 ms that a process has
-	// to survive, and about when gossip reaches its verdict (mean 0.71 s).
+	// to survive, and beyond the mean of gossip's own verdict, 0.59 s.
 	Silence time.Duration
 	// Alone is the silence that is a verdict without gossip, once dialling has
 	// failed too; default 1.2 s.

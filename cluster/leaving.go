@@ -25,7 +25,8 @@ import (
 // Core.mu guards it.
 type departures struct {
 	m     map[ID]*departure
-	queue []*departure // in order; ended ones may be among them
+	queue []*departure  // in order; ended ones may be among them
+	look  time.Duration // when Step looks after them again
 }
 
 type departure struct {
@@ -105,6 +106,11 @@ func (c *Core) stranded(now time.Duration) {
 	var again bool
 	var back []*departure
 	c.mu.Lock()
+	if now < c.leaving.look {
+		c.mu.Unlock()
+		return
+	}
+	c.leaving.look = now + strandedAfter/8 // there may be tens of thousands
 	for _, d := range c.leaving.m {
 		switch {
 		case now-d.since < strandedAfter:

@@ -17,8 +17,9 @@ type routes struct {
 	last   uint64
 	byNum  map[uint64]*route
 	byConn map[uint64]*route
-	bytes  int     // of the requests
-	early  []asked // of peers that we have not met yet
+	bytes  int           // of the requests
+	look   time.Duration // when expire looks at them again
+	early  []asked       // of peers that we have not met yet
 }
 
 // route is one request, or the stream that it became. The request is kept until
@@ -328,6 +329,11 @@ func (t *routes) sorted() []*route {
 // expire tries again what is due and refuses what has waited too long.
 func (t *routes) expire(c *Core, now time.Duration) {
 	c.mu.Lock()
+	if now < t.look {
+		c.mu.Unlock()
+		return
+	}
+	t.look = now + lookEvery
 	var due []*route
 	for _, r := range t.byNum {
 		if r.retryAt != 0 && now >= r.retryAt || r.giveUp != 0 && now >= r.giveUp {

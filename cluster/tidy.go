@@ -16,6 +16,7 @@ type tidying struct {
 	leftovers map[uint64]int     // copies that nobody keeps, by ref: rounds
 	differed  map[*Link][]uint16 // guarded by Core.mu; partitions that differed in the last round
 	moved     []announced
+	look      time.Duration // when those are looked at again
 	filled    bool // everybody had what they are to hold
 }
 
@@ -61,6 +62,11 @@ func (t *tidying) announce(c *Core) {
 		return c.announce(&a)
 	})
 }
+
+// lookEvery is how long Step leaves alone what there may be ten thousand of, and
+// what waits for others: sessions that have come, requests on their way. To look
+// at each whenever there is something to do costs more than what there is to do.
+const lookEvery = 5 * time.Millisecond
 
 // full reports whether as many sessions have come as may wait.
 func (t *tidying) full() bool { return len(t.moved) >= announcedMax }
@@ -115,7 +121,10 @@ const leftoverRounds = 2
 func partitionOf(id ID) uint16 { return shard.PartitionOf(shard.Key(id)) }
 
 func (t *tidying) step(c *Core, now time.Duration) {
-	t.announce(c)
+	if now >= t.look {
+		t.look = now + lookEvery
+		t.announce(c)
+	}
 	idle := c.fill.idle()
 	if idle && !t.filled && t.next != 0 {
 		t.next = now // copies that others have now are let go
