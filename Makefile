@@ -183,16 +183,19 @@ benchmark: benchmark-quick ## the same as benchmark-quick
 
 .PHONY: benchmark-quick
 benchmark-quick: build ## throughput, latency, memory, registry, queue, link and fan-out, each for a moment: half a minute
-	$(GO) test -run '^$$' -bench '^Benchmark(Lookup|HandOff|Link)$$' -benchmem -benchtime 100ms ./shard ./internal/ring ./batch
-	bin/rookery bench-cluster --quick --quiet fanout
-	bin/rookery suite --scale small --quiet --check performance.throughput,resources.connection
+	@$(GO) test -run '^$$' -bench '^Benchmark(Lookup|HandOff|Link)$$' -benchmem -benchtime 50ms ./shard ./internal/ring ./batch; \
+	echo "registry, queue, link: $$SECONDS s"; \
+	bin/rookery bench-cluster --quick --quiet fanout; \
+	echo "fan-out: $$SECONDS s"; \
+	bin/rookery suite --scale small --quiet --check performance.throughput,performance.p99,resources.memory-tcp,resources.cpu; \
+	echo "benchmark-quick took $$SECONDS s"
 
 .PHONY: benchmark-full
-benchmark-full: bench bench-mem bench-cpu bench-cluster ## all that is measured: microbenchmarks, memory, processor time, clusters; about an hour
+benchmark-full: bench bench-mem bench-cpu bench-cluster bench-compare ## all that is measured: microbenchmarks, memory, processor time, clusters; about an hour
 
 .PHONY: benchmark-100k
-benchmark-100k: build ## throughput, latency and resources with 100,000 clients
-	$(SUITE)/benchmark --group 4,8
+benchmark-100k: build ## throughput, latency, memory, registry, queues, links and fan-out with 100,000 clients
+	$(SUITE)/benchmark --check performance,resources,components,network.pairs
 
 .PHONY: bench-compare
 bench-compare: build baseline ## the same load on what one would use instead (Go SDK, mcp-go, net/http, net, netpoll, NATS): one table with ratios (ARGS=--quick, --json, tcp, mcp, link)

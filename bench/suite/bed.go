@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/rookery-server/rookery/bench"
 )
@@ -20,16 +21,19 @@ func (b *bed) PIDs(i int) ([]int, error) {
 	return b.Testbed.PIDs(i)
 }
 
-func (b *bed) Kill(i int) error {
+// Kill is Testbed.Kill. It returns when that began: who looks at the processes
+// may have kept us waiting.
+func (b *bed) Kill(i int) (time.Time, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.Testbed.Kill(i)
+	return time.Now(), b.Testbed.Kill(i)
 }
 
-func (b *bed) Signal(i int, sig syscall.Signal) error {
+// Signal is Testbed.Signal, and returns when that began, likewise.
+func (b *bed) Signal(i int, sig syscall.Signal) (time.Time, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.Testbed.Signal(i, sig)
+	return time.Now(), b.Testbed.Signal(i, sig)
 }
 
 func (b *bed) Shutdown(ctx context.Context, i int) error {

@@ -65,7 +65,7 @@ func (r *run) strike(f *load.Fleet, victim int) error {
 	if err != nil {
 		return err
 	}
-	if err := r.bed.Kill(victim); err != nil {
+	if _, err := r.bed.Kill(victim); err != nil {
 		return err
 	}
 	r.mark(true, "%s killed", r.bed.Name(victim))

@@ -79,6 +79,7 @@ var specs = []spec{
 	{loading, "performance.order", 4, "replies out of order on their connection", "%", report.AtMost, 0.01, 0, none, exact},
 	{ramping, "performance.scaling", 4, "round trips at full size, compared with the smallest size, same load offered", "%", report.AtLeast, 50, 95, none, fewer},
 	{sessions, "performance.sessions", 4, "round trips over MCP sessions, all streams open", "a second", report.AtLeast, none, 12_000, 18_000, fewer},
+	{sessions, "performance.fanout", 4, "an event for all sessions, until the last client has heard it, median", "ms", report.AtMost, none, none, none, beside},
 	{sessions, "performance.session-errors", 4, "calls of MCP sessions that failed", "%", report.AtMost, 0.05, 0, none, exact},
 
 	{failing, "failure.detected", 5, "until all others know that a node was killed", "s", report.AtMost, 3, 1, 0.5, slower},
@@ -98,12 +99,14 @@ var specs = []spec{
 
 	{sessions, "network.pairs", 7, "messages a second of the pair of nodes that exchanged least", "a second", report.AtLeast, 1000, none, none, large},
 	{leaving, "network.joined", 7, "until all agree that a node joined, from the start of its process", "s", report.AtMost, 5, 1, none, slower},
-	{leaving, "network.left", 7, "until all agree that a node left, from SIGTERM", "s", report.AtMost, 5, 1, none, slower},
+	{leaving, "network.left", 7, "until all agree that a node leaves and is to get nothing new, from SIGTERM", "s", report.AtMost, 5, 1, none, slower},
+	{leaving, "network.drained", 7, "until its sessions have moved to the others and it has left, from SIGTERM", "s", report.AtMost, 10, 5, none, slower},
 	{leaving, "network.silent", 7, "until all others know that a node is cut off (it says nothing more, its links stay open)", "s", report.AtMost, 3, 1, none, slower},
 	{leaving, "network.healed", 7, "until all agree again after it speaks again", "s", report.AtMost, 10, 5, none, slower},
 
 	{loading, "resources.memory-tcp", 8, "memory of all servers (PSS), TCP clients idle", "MB", report.AtMost, 4096, 300, 180, exact},
 	{sessions, "resources.memory-sessions", 8, "memory of all servers (PSS), MCP sessions with streams idle, two copies each", "MB", report.AtMost, 4096, 450, 300, exact},
+	{sessions, "resources.memory-events", 8, "memory of all servers (PSS) with events retained for each session and its copies", "MB", report.AtMost, 4096, 450, 300, exact},
 	{loading, "resources.connection", 8, "memory of a TCP client: growth of all servers", "bytes", report.AtMost, 2048, 320, 111, large},
 	{sessions, "resources.session", 8, "memory of an MCP session with its stream and two copies: growth of all servers", "bytes", report.AtMost, 2048, none, none, large},
 	{loading, "resources.cpu", 8, "processors used by all servers under calls over TCP, of those there are", "%", report.AtMost, 90, none, none, exact},

@@ -95,6 +95,40 @@ func (r *run) forming() error {
 
 const viewPoll = 10 * time.Millisecond
 
+// drainPoll is how often a node is asked while another one gives its sessions
+// away: less often than for a figure of milliseconds, because who answers counts
+// its sessions.
+const drainPoll = 50 * time.Millisecond
+
+// left lets a node leave with the sessions that it has. All others agree on that
+// at once; it is gone when its sessions are elsewhere.
+func (r *run) left(ctx context.Context, who int, name string, others []int) error {
+	homes, _, err := r.held(ctx, []int{who})
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	ended := make(chan error, 1)
+	go func() { ended <- r.bed.Shutdown(ctx, who) }()
+	agreed, err := r.bed.Until(ctx, others, viewPoll, func(p *bench.ClusterPage) bool { return !p.Takes(name) })
+	gone := agreed
+	if err == nil {
+		gone, err = r.bed.Until(ctx, others, drainPoll, func(p *bench.ClusterPage) bool { return !bench.Serves(p.State(name)) })
+	}
+	if e := <-ended; err == nil {
+		err = e
+	}
+	if err != nil {
+		return err
+	}
+	r.markAt(agreed, false, "%s leaves", name)
+	r.markAt(gone, false, "%s left", name)
+	r.measured("network.left", agreed.Sub(start).Seconds(), len(others))
+	r.measured("network.drained", gone.Sub(start).Seconds(), homes)
+	r.check("network.drained").Detail = fmt.Sprintf("%s sessions were at home there", thousands(homes))
+	return nil
+}
+
 // leaving lets a node leave, join, and fall silent.
 func (r *run) leaving() error {
 	ctx, cancel := r.step("leaving and joining")
@@ -102,26 +136,15 @@ func (r *run) leaving() error {
 	defer r.span("members")()
 	const who = 1
 	name, others := r.bed.Name(who), r.bed.Others(who)
-	gone := func(p *bench.ClusterPage) bool { return !bench.Serves(p.State(name)) }
-	start := time.Now()
-	left := make(chan error, 1)
-	go func() { left <- r.bed.Shutdown(ctx, who) }()
-	at, err := r.bed.Until(ctx, others, viewPoll, gone)
-	if ended := <-left; err == nil {
-		err = ended
-	}
-	if err != nil {
+	if err := r.left(ctx, who, name, others); err != nil {
 		return err
 	}
-	r.mark(false, "%s left", name)
-	r.measured("network.left", at.Sub(start).Seconds(), 1)
-
-	start = time.Now()
+	start := time.Now()
 	if err := r.bed.Start(who); err != nil {
 		return err
 	}
 	all := r.bed.Others()
-	at, err = r.bed.Until(ctx, all, viewPoll, func(p *bench.ClusterPage) bool { return p.Serving() == nodeCount })
+	at, err := r.bed.Until(ctx, all, viewPoll, func(p *bench.ClusterPage) bool { return p.Serving() == nodeCount })
 	if err != nil {
 		return err
 	}

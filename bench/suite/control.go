@@ -22,12 +22,12 @@ type control struct {
 }
 
 // startControl starts a control process with as many processors as a process of
-// a node uses.
+// a node uses: with several a node they divide the machine, and have two at least.
 func startControl(argv []string, cpus, workers int) (*control, error) {
 	if len(argv) == 0 {
 		return &control{}, nil
 	}
-	p, err := bench.StartControl(argv, max(1, cpus/workers))
+	p, err := bench.StartControl(argv, min(cpus, max(2, cpus/workers)))
 	return &control{process: p}, err
 }
 

@@ -81,8 +81,8 @@ func (r *run) killed(ctx context.Context, f *load.Fleet, victim int) (time.Time,
 		at  time.Time
 		err error
 	}
-	start := time.Now()
-	if err := r.bed.Kill(victim); err != nil {
+	start, err := r.bed.Kill(victim)
+	if err != nil {
 		return start, err
 	}
 	r.mark(true, "%s killed", name)

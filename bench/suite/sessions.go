@@ -90,7 +90,38 @@ func (r *run) sessionFigures(f *load.Fleet) error {
 		least = min(least, (n-pairsBefore[pair])/took)
 	}
 	r.measured("network.pairs", least, len(pairs))
+	if err := r.spread(f); err != nil {
+		return err
+	}
 	return r.charts.histogram("session-calls", "Calls of MCP sessions by latency from the due time", p.Corrected)
+}
+
+// eventsKept are published to all sessions before memory with events is
+// measured.
+const eventsKept = 3
+
+// spread publishes events to all sessions, and measures how long one takes to
+// reach the last, and what the servers hold with these events retained.
+func (r *run) spread(f *load.Fleet) error {
+	ctx, cancel := r.step("publishing to all sessions")
+	defer cancel()
+	if err := surely(ctx, f, eventsKept); err != nil {
+		r.failed(err, "performance.fanout", "resources.memory-events")
+		return nil
+	}
+	heard, err := f.Audit(ctx)
+	if err != nil {
+		return err
+	}
+	r.measured("performance.fanout", ms(heard.Spread.P50), int(heard.Spread.Count)*heard.Clients)
+	r.check("performance.fanout").Detail = fmt.Sprintf("longest of %d events %v; publishing took %v; %d not heard", heard.Published, short(heard.Spread.Max), short(heard.Took.P50), heard.Missing)
+	full, err := r.rest()
+	if err != nil {
+		return err
+	}
+	r.measured("resources.memory-events", full/1e6, r.Scale.Clients)
+	r.check("resources.memory-events").Detail = fmt.Sprintf("%d events, %d of them in the log of each session", heard.Published*int64(heard.Clients), heard.Published)
+	return nil
 }
 
 // sessionCalls sets the checks of calls, from what clients saw and from the

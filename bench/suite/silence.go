@@ -3,7 +3,6 @@ package suite
 import (
 	"context"
 	"syscall"
-	"time"
 
 	"github.com/rookery-server/rookery/bench"
 )
@@ -12,13 +11,13 @@ import (
 // network that loses everything to and from it. Then it speaks again.
 func (r *run) silence(ctx context.Context, who int) error {
 	name := r.bed.Name(who)
-	start := time.Now()
-	if err := r.bed.Signal(who, syscall.SIGSTOP); err != nil {
+	start, err := r.bed.Signal(who, syscall.SIGSTOP)
+	if err != nil {
 		return err
 	}
 	r.mark(true, "%s cut off", name)
 	at, err := r.bed.Until(ctx, r.bed.Others(who), viewPoll, func(p *bench.ClusterPage) bool { return !bench.Serves(p.State(name)) })
-	resumed := r.bed.Signal(who, syscall.SIGCONT)
+	began, resumed := r.bed.Signal(who, syscall.SIGCONT)
 	if err != nil {
 		return err
 	}
@@ -26,7 +25,7 @@ func (r *run) silence(ctx context.Context, who int) error {
 		return resumed
 	}
 	r.measured("network.silent", at.Sub(start).Seconds(), 1)
-	start = time.Now()
+	start = began
 	if at, err = r.bed.Agreed(ctx, r.bed.Others(), nodeCount); err != nil {
 		return err
 	}
