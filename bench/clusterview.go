@@ -48,6 +48,16 @@ func (p *clusterPage) state(name string) string {
 	return ""
 }
 
+// takes reports whether a node may be given sessions.
+func (p *clusterPage) takes(name string) bool {
+	for _, n := range p.View.Nodes {
+		if n.Name == name {
+			return serves(n.State) && !n.Draining
+		}
+	}
+	return false
+}
+
 // serves reports whether a node in that state may hold sessions.
 func serves(state string) bool { return state == "alive" || state == "suspect" }
 
@@ -125,7 +135,7 @@ func (n *node) until(ctx context.Context, every time.Duration, ok func(*clusterP
 		select {
 		case <-tick.C:
 		case <-n.ended:
-			return time.Time{}, fmt.Errorf("bench: node %s ended%s", n.name, n.process.tail.said())
+			return time.Time{}, fmt.Errorf("bench: node %s ended%s", n.name, n.process.tail.Said())
 		case <-ctx.Done():
 			return time.Time{}, fmt.Errorf("bench: node %s: %w", n.name, errors.Join(context.Cause(ctx), err))
 		}

@@ -137,6 +137,10 @@ func (t *Testbed) Others(gone ...int) []int { return t.nodes.except(gone...) }
 // State returns what the page says of the node of that name: "" if nothing.
 func (p *ClusterPage) State(name string) string { return p.state(name) }
 
+// Takes reports whether the page says that the node of that name serves and may
+// be given sessions: one that leaves is not.
+func (p *ClusterPage) Takes(name string) bool { return p.takes(name) }
+
 // Serves reports whether a node in the state may hold sessions.
 func Serves(state string) bool { return serves(state) }
 
