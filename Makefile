@@ -73,15 +73,16 @@ compile: ## compile every package for Linux and macOS
 
 ## ---- tests
 
-# Two lanes: what computes, and what mostly waits for the timers of others and
-# takes precedence while it does not. What the first lane has compiled the second
-# need not. What counts the bytes of a connection has only the simulation beside
-# it, which opens none and takes the processor time that nobody else wants.
+# Three lanes: unit tests; what waits for the timers of other processes, which
+# takes precedence; and what only computes, with the time that nobody else wants.
+# What one lane has compiled the others need not. The bytes of a connection are
+# counted when no other test opens any.
 .PHONY: test
 test: ## everything: vet, unit, race, simulation, fuzz, end to end, conformance, density (how long each took is printed)
 	@scripts/lanes.sh \
-		'nice:10 vet-linux unit race fuzz vet-others nice:19 simulate-fixed' \
-		'clients after:vet-linux conformance e2e density-connections after:race e2e-race-short after:vet-others density-memory'
+		'nice:10 vet-linux unit race' \
+		'clients after:vet-linux conformance e2e density-connections after:race e2e-race-short density-memory' \
+		'nice:19 after:vet-linux compile-race fuzz vet-others after:race simulate-fixed'
 
 .PHONY: unit
 unit: ## unit, property, budget and house tests (RUN=regexp)
@@ -90,6 +91,10 @@ unit: ## unit, property, budget and house tests (RUN=regexp)
 .PHONY: race
 race: ## the same under the race detector, without tests of sheer size (-short)
 	$(GO) test -race -short $(TESTFLAGS) -run '$(RUN)' $$($(GO) list ./... | grep -v -e '/e2e$$' -e '/internal/lint$$')
+
+.PHONY: compile-race
+compile-race: ## compile what race needs
+	$(GO) build -race ./...
 
 # E2E_RACE builds the programs under test with the race detector; what it finds
 # in a node fails the test. Fewer clients, because it is several times slower.
