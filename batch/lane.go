@@ -67,11 +67,12 @@ const (
 	FeatureZstd                         // frames compressed with Zstandard
 	FeatureHuffman                      // frames compressed with S2 and a Huffman code; includes FeatureS2
 	FeatureNotes                        // messages of the cluster that name sessions by handles; see SPEC.md
+	FeatureRuns                         // messages of the cluster that bring one event to many sessions; see SPEC.md
 
 	// NoFeatures stands in Options for the empty set.
 	NoFeatures Features = 1 << 63
 	// AllFeatures is all that this implementation knows.
-	AllFeatures = FeatureS2 | FeatureZstd | FeatureHuffman | FeatureNotes
+	AllFeatures = FeatureS2 | FeatureZstd | FeatureHuffman | FeatureNotes | FeatureRuns
 )
 
 const (

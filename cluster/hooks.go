@@ -63,13 +63,6 @@ func (c *Core) Subscribed(ref uint64, topic string, on bool) {
 	})
 }
 
-// Noted says that an event was put into the log of a session.
-func (c *Core) Noted(ref uint64, stream, seq uint32, origin Origin, msg []byte) {
-	c.tell(ref, func(_ uint64, b []byte, bodies *bodyOut) []byte {
-		return appendEvent(appendHandle(b, kindEvent, ref), stream, seq, origin, msg, bodies)
-	})
-}
-
 // tell sends a change to the copies on other nodes. build is given State.
 func (c *Core) tell(ref uint64, build func(state uint64, b []byte, bodies *bodyOut) []byte) {
 	s, ok := c.o.Store.Load(ref)

@@ -15,7 +15,7 @@ type inbound struct {
 	bodies [batch.Lanes]*bodyIn // nil: not used yet
 	// pages binds the peer's handles to refs of ours, 0 none.
 	pages []*[pageSize]uint64
-	wire  [kindReport + 1]func(r *reader, lane batch.Lane) error
+	wire  [kindEvents + 1]func(r *reader, lane batch.Lane) error
 
 	handles   handlesIn
 	lastNote  uint64    // number of the latest notification
@@ -43,6 +43,7 @@ func (in *inbound) init(l *Link) {
 		kindDigest: in.digest, kindDiffer: in.differ,
 		kindLeaving: in.leaving,
 		kindNote:    in.note, kindReport: in.report,
+		kindEvents: in.events,
 	}
 }
 
@@ -80,14 +81,19 @@ func (in *inbound) later(f func()) {
 // jobSize is about what a job takes.
 const jobSize = 128
 
+// named returns what a handle is bound to, 0 for nothing.
+func (in *inbound) named(handle uint32) (ref uint64) {
+	page := handle / pageSize
+	if int(page) >= len(in.pages) || in.pages[page] == nil {
+		return 0
+	}
+	return in.pages[page][handle%pageSize]
+}
+
 // bound returns the session that a handle names, if the peer is its home still.
 // If it is not, it is told so, once.
 func (in *inbound) bound(handle uint32) (ref uint64, ok bool) {
-	page := handle / pageSize
-	if int(page) >= len(in.pages) || in.pages[page] == nil {
-		return 0, false
-	}
-	ref = in.pages[page][handle%pageSize]
+	ref = in.named(handle)
 	if ref == 0 {
 		return 0, false
 	}

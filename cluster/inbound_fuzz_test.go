@@ -72,6 +72,7 @@ func strangeMessages() (all [][]byte) {
 		append(append(append([]byte{kindNote}, noteBinds|8, 5, 0), s.ID[:]...), "one b"...),
 		append(appendOrigin(append([]byte{kindNote, 8 | noteBinds | noteKeyed, 6, 0}, s.ID[:]...), Origin{2, 2}), "one c"...),
 		{kindReport},
+		append(out.append([]byte{kindEvents}, Origin{5, 8}, []byte("o")), byte(zigzag(7)<<1), 1, 3),
 	}
 }
 

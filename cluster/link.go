@@ -36,6 +36,7 @@ type Link struct {
 	written  [batch.Lanes]uint64   // guarded by mu; last message that was given to the kernel
 	stalled  bool                  // guarded by mu; written was waited for in vain and has not moved since
 	bodies   [batch.Lanes]*bodyOut // guarded by mu; nil: not used yet
+	run      *run                  // guarded by mu; events that wait for more, nil: none
 	notes    notesOut              // guarded by mu
 	reports  notesIn               // guarded by mu
 	parts    []partition           // guarded by mu; nil as long as no copies are there
@@ -208,6 +209,7 @@ func (l *Link) send(lane batch.Lane, msg []byte) error {
 // must appends a message of which its sender bounds how many there are.
 func (l *Link) must(lane batch.Lane, msg []byte) error {
 	l.mu.Lock()
+	l.ends(lane)
 	seq, err := l.m.AppendMust(lane, msg)
 	if err == nil {
 		l.appended[lane] = seq
@@ -219,6 +221,7 @@ func (l *Link) must(lane batch.Lane, msg []byte) error {
 
 // append is send for those who hold mu.
 func (l *Link) append(lane batch.Lane, msg []byte) (uint64, error) {
+	l.ends(lane)
 	seq, err := l.m.Append(lane, msg)
 	if err == nil {
 		l.appended[lane] = seq
@@ -228,11 +231,19 @@ func (l *Link) append(lane batch.Lane, msg []byte) (uint64, error) {
 
 // appendJoin is append for a message in two pieces.
 func (l *Link) appendJoin(lane batch.Lane, head, body []byte) (uint64, error) {
+	l.ends(lane)
 	seq, err := l.m.AppendJoin(lane, head, body)
 	if err == nil {
 		l.appended[lane] = seq
 	}
 	return seq, err
+}
+
+// ends ends the open run before something else is put on its lane. mu is held.
+func (l *Link) ends(lane batch.Lane) {
+	if lane == batch.Data {
+		l.endRun()
+	}
 }
 
 // room returns how many bytes send takes on a lane.
@@ -266,9 +277,13 @@ func (l *Link) hold(lane batch.Lane, n int) (life uint32) {
 func (l *Link) change(p uint16, build func(b []byte, bodies *bodyOut) []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.parts == nil {
-		return
+	if l.parts != nil {
+		l.changeLocked(p, build)
 	}
+}
+
+// changeLocked is change for those who hold mu and know that there are copies.
+func (l *Link) changeLocked(p uint16, build func(b []byte, bodies *bodyOut) []byte) {
 	part := &l.parts[p]
 	lane := batch.Data
 	switch part.state {
@@ -285,13 +300,10 @@ func (l *Link) change(p uint16, build func(b []byte, bodies *bodyOut) []byte) {
 
 // put appends what build makes and reports whether there was room.
 func (l *Link) put(p uint16, lane batch.Lane, build func(b []byte, bodies *bodyOut) []byte) bool {
+	l.ends(lane)
 	s := l.core.scratch.Get().(*scratch)
 	defer l.core.scratch.Put(s)
-	bodies := l.bodies[lane]
-	if bodies == nil {
-		bodies = new(bodyOut)
-		l.bodies[lane] = bodies
-	}
+	bodies := l.bodiesOf(lane)
 	keep := bodies.position()
 	s.b = build(s.b[:0], bodies)
 	seq, err := l.append(lane, s.b)
@@ -303,6 +315,14 @@ func (l *Link) put(p uint16, lane batch.Lane, build func(b []byte, bodies *bodyO
 		l.filled[p] = seq
 	}
 	return true
+}
+
+// bodiesOf returns the messages that stand in the slots of a lane. mu is held.
+func (l *Link) bodiesOf(lane batch.Lane) *bodyOut {
+	if l.bodies[lane] == nil {
+		l.bodies[lane] = new(bodyOut)
+	}
+	return l.bodies[lane]
 }
 
 // want makes a partition wait for a fill. mu is held.
@@ -319,6 +339,7 @@ func (l *Link) want(part *partition) {
 func (l *Link) plan(holds func(p uint16) bool, again bool) (wanted int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.endRun()
 	for p := range uint16(shard.Partitions) {
 		held := holds(p)
 		if l.parts == nil {

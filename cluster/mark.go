@@ -16,6 +16,7 @@ type mark struct {
 func (l *Link) mark() mark {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.endRun()
 	return mark{l.life, l.appended[batch.Data], l.appended[batch.Bulk]}
 }
 

@@ -118,6 +118,7 @@ type laneMark struct {
 func (l *Link) laneMark() laneMark {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.endRun()
 	return laneMark{l.life, l.appended[batch.Control], l.appended[batch.Data]}
 }
 

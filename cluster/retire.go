@@ -50,6 +50,7 @@ func (l *Link) renew() {
 	l.in.init(l)
 	l.appended, l.written = [batch.Lanes]uint64{}, [batch.Lanes]uint64{}
 	l.bodies = [batch.Lanes]*bodyOut{}
+	l.run = nil
 	l.notes, l.reports = notesOut{}, notesIn{}
 	l.filling, l.filled, l.behind, l.stalled = 0, nil, 0, false
 }

@@ -30,8 +30,11 @@ type round struct {
 	// to the kernel, or at flushBy: one that does not move is no reason to keep
 	// clients waiting.
 	flushing atomic.Bool
-	flush    []linkMark
-	flushBy  time.Duration
+	// noting: what is noted now, by whomever, waits on the links until the round
+	// marks them.
+	noting  atomic.Bool
+	flush   []linkMark
+	flushBy time.Duration
 }
 
 type roundStage uint8
@@ -69,12 +72,14 @@ func (r *round) step(c *Core, now time.Duration) (more bool) {
 			return false
 		}
 		r.stage = roundNoting
+		r.noting.Store(true)
 		fallthrough
 	case roundNoting:
 		if r.note(c, now) {
 			return true
 		}
 		r.stage = roundFlush
+		r.noting.Store(false)
 		r.flush, r.flushBy = c.marks(), now+flushWait
 		r.flushing.Store(true)
 		fallthrough
@@ -168,6 +173,7 @@ func (r *round) end(c *Core) {
 	r.visits, r.bytes, r.at = 0, 0, 0
 	if r.carried = !last.visited; r.carried {
 		r.list, r.stage = append(r.list, last), roundNoting
+		r.noting.Store(true)
 	} else {
 		r.stage = roundOver
 	}
@@ -183,14 +189,15 @@ func (r *round) stalled(c *Core) {
 	}
 }
 
-// marks returns where each link to a peer that is alive stands.
+// marks returns where each link to a peer that is alive stands. What waits on a
+// link for more is put on its way first.
 func (c *Core) marks() []linkMark {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var marks []linkMark
 	for _, l := range c.links {
-		if l.alive.Load() && !l.sameNode() {
-			marks = append(marks, linkMark{l, l.mark()})
+		if m := l.mark(); l.alive.Load() && !l.sameNode() {
+			marks = append(marks, linkMark{l, m})
 		}
 	}
 	return marks

@@ -229,6 +229,19 @@ func (st *simStore) Append(ref uint64, e *Event) {
 	}
 }
 
+func (st *simStore) AppendEach(home uint32, e *Event, to []Place) (others []Place) {
+	others = to[:0]
+	for _, p := range to {
+		s := st.byRef[p.Ref]
+		if s == nil || s.Home != home {
+			others = append(others, p)
+			continue
+		}
+		s.log.appendAt(&Event{Stream: p.Stream, Seq: p.Seq, Origin: e.Origin, Msg: e.Msg})
+	}
+	return others
+}
+
 // appendAt is session.Events.AppendAt.
 func (l *Log) appendAt(e *Event) {
 	l.Last = max(l.Last, e.Seq)

@@ -32,6 +32,13 @@ type Event struct {
 	Msg         []byte
 }
 
+// Place is where an event belongs in the log of one session.
+type Place struct {
+	Ref         uint64
+	Stream, Seq uint32
+	Handle      uint32 // the Core's
+}
+
 // Log is the event log of a session. The zero value is none.
 type Log struct {
 	Last   uint32    // last number drawn
@@ -83,6 +90,10 @@ type Store interface {
 	Write(ref uint64, state uint64)
 	Subscribe(ref uint64, topic string, on bool)
 	Append(ref uint64, e *Event)
+	// AppendEach is Append of the event with e's Origin and Msg at many places, for
+	// the copies among them whose Home is home. It returns the other places, in a
+	// part of to.
+	AppendEach(home uint32, e *Event, to []Place) (others []Place)
 	// Remove forgets a copy.
 	Remove(ref uint64)
 	// End ends a session whose home this peer is, as its client's wish would.

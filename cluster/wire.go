@@ -47,11 +47,14 @@ const (
 	kindLeaving // the sender takes no more requests: it has said kindAt of all that it has taken
 )
 
-// Kinds with batch.FeatureNotes, on the data lane and the control lane. Their
-// numbers are those of batch/SPEC.md.
+// Kinds with a feature of their own; their numbers are those of batch/SPEC.md.
 const (
+	// With batch.FeatureNotes, on the data lane and the control lane.
 	kindNote   = iota + 40 // number and flags, handle, id if the handle is bound to it, origin unless it follows from the number, payload
 	kindReport             // runs of notifications that ended alike: how many and how
+
+	// With batch.FeatureRuns, on the data lane.
+	kindEvents // message; sessions that have it: handle, stream and number as they differ from those before
 )
 
 // A session in a message:

@@ -122,9 +122,14 @@ func (t replicas) append(log uint32, e *cluster.Event) (newLog uint32) {
 		body = t.log().KeepAs(e.Origin, e.Msg)
 		defer t.log().Release(body)
 	}
-	newLog, added := t.log().AppendAt(log, e.Stream, e.Seq, body)
+	return t.appendBody(log, e.Stream, e.Seq, e.Origin, body)
+}
+
+// appendBody is append for a message that is stored already, or not: 0.
+func (t replicas) appendBody(log, stream, seq uint32, o cluster.Origin, body uint32) (newLog uint32) {
+	newLog, added := t.log().AppendAt(log, stream, seq, body)
 	if !added && body != 0 {
-		t.log().Renumber(newLog, e.Seq, e.Origin) // its home has found out where it belongs
+		t.log().Renumber(newLog, seq, o) // its home has found out where it belongs
 	}
 	return newLog
 }
@@ -204,6 +209,38 @@ func (t replicas) Append(ref uint64, e *cluster.Event) {
 	if home {
 		t.Merge(ref, []cluster.Event{*e})
 	}
+}
+
+// AppendEach implements cluster.Store.
+func (t replicas) AppendEach(home uint32, e *cluster.Event, to []cluster.Place) (others []cluster.Place) {
+	var body uint32
+	if len(e.Msg) > 0 {
+		body = t.log().KeepAs(e.Origin, e.Msg)
+		defer t.log().Release(body)
+	}
+	others = to[:0]
+	for _, p := range to {
+		taken := false
+		t.mcp().WithDelivery(p.Ref, func() { taken = t.appendCopy(home, &p, e.Origin, body) })
+		if !taken {
+			others = append(others, p)
+		}
+	}
+	return others
+}
+
+// appendCopy puts a body into the log of a copy whose home is home and reports
+// whether it is one. The delivery lock is held.
+func (t replicas) appendCopy(home uint32, p *cluster.Place, o cluster.Origin, body uint32) bool {
+	r, ok := t.table().Load(session.Ref(p.Ref))
+	if !ok || r.Home != home {
+		return false
+	}
+	log := t.appendBody(r.Log, p.Stream, p.Seq, o, body)
+	if log != r.Log && !t.setLog(p.Ref, log) {
+		t.log().Drop(log)
+	}
+	return true
 }
 
 func (t replicas) setLog(ref uint64, log uint32) bool {
