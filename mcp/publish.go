@@ -22,7 +22,8 @@ type notice struct {
 	// For listeners, whose message carries their own id: what stands before
 	// and behind it in the JSON.
 	before, behind []byte
-	json, framed   []byte // scratch
+	json, framed   []byte     // scratch
+	at             numberedAt // what framed holds
 
 	body   uint32 // of msg in the event log, once somebody's log needs it; 0 none
 	lost   bool   // it cannot be kept
@@ -32,6 +33,12 @@ type notice struct {
 	msg    []byte
 
 	stream, seq uint32 // later: the event of the session that was told last, seq 0 if nothing is left to be written
+}
+
+// numberedAt is an event id and the framing around it; the zero value is none.
+type numberedAt struct {
+	stream, seq uint32
+	flags       uint8
 }
 
 // newNotice frames a finished message.
@@ -82,12 +89,18 @@ func (n *notice) tagged(tag []byte, flags uint8) []byte {
 		n.json = append(n.json, '\n')
 		return n.json
 	}
-	n.framed = appendEvent(n.framed[:0], flags&flagPlain == 0, n.json)
+	n.framed, n.at = appendEvent(n.framed[:0], flags&flagPlain == 0, n.json), numberedAt{}
 	return n.framed
 }
 
 // numbered returns the message with its id in a stream; valid until the next call.
+// Many sessions have the same: those that have heard the same publications.
 func (n *notice) numbered(flags uint8, stream, seq uint32) []byte {
+	at := numberedAt{stream, seq, flags & (flagTCP | flagPlain)}
+	if n.at == at && seq != 0 {
+		return n.framed
+	}
+	n.at = at
 	if flags&flagTCP != 0 {
 		n.framed = appendStamped(n.framed[:0], n.msg, stream, seq)
 	} else {

@@ -69,15 +69,43 @@ func (u *unsent) add(of streamOf, seq uint32) {
 	u.put(of, w)
 }
 
+// take returns what a stream waits for if the event seq is among it. If that is
+// all, it is only: the stream waits no more.
+func (u *unsent) take(of streamOf, seq uint32) (w waiting, only, ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	w, ok = u.find(of)
+	if !ok || seq < w.first {
+		return w, false, false
+	}
+	if only = w.first == w.last; only {
+		u.drop(of)
+	}
+	return w, only, true
+}
+
+// drop has a stream that waits wait no more; mu is held.
+func (u *unsent) drop(of streamOf) {
+	if len(u.beside) > 0 && u.m[of.ref].stream != of.stream {
+		delete(u.beside, of)
+		return
+	}
+	delete(u.m, of.ref)
+}
+
 // put replaces what a stream waits for; mu is held.
 func (u *unsent) put(of streamOf, w waiting) {
-	if _, there := u.beside[of]; there {
-		u.beside[of] = w
-	} else if latest, ok := u.m[of.ref]; ok && latest.stream != of.stream {
-		u.beside[of] = w
-	} else {
-		u.m[of.ref] = w
+	if len(u.beside) > 0 {
+		if _, there := u.beside[of]; there {
+			u.beside[of] = w
+			return
+		}
 	}
+	if latest, ok := u.m[of.ref]; ok && latest.stream != of.stream {
+		u.beside[of] = w
+		return
+	}
+	u.m[of.ref] = w
 }
 
 // sent notes that a stream has been sent everything up to a number.
@@ -90,10 +118,8 @@ func (u *unsent) sent(of streamOf, seq uint32) {
 	case seq < w.last:
 		w.first = seq + 1
 		u.put(of, w)
-	case u.m[of.ref].stream == of.stream:
-		delete(u.m, of.ref)
 	default:
-		delete(u.beside, of)
+		u.drop(of)
 	}
 }
 
@@ -150,16 +176,21 @@ func (s *Server) commit(of streamOf, seq uint32, n *notice) {
 	delivery := s.delivery(of.ref)
 	delivery.Lock()
 	defer delivery.Unlock()
-	w, ok := s.unsent.get(of)
-	if !ok || seq < w.first {
+	w, only, ok := s.unsent.take(of, seq)
+	if !ok {
 		return // it went with another's, or with what was sent behind it
 	}
 	to, log, ok := s.awaiting(of)
-	if !ok || w.first < w.last && s.sendLogged(to, log, w.first) {
-		s.unsent.sent(of, w.last)
+	if !only {
+		if !ok || s.sendLogged(to, log, w.first) {
+			s.unsent.sent(of, w.last)
+			return
+		}
+		s.unsent.sent(of, seq)
+	}
+	if !ok {
 		return
 	}
-	s.unsent.sent(of, seq)
 	// To find one event in the log would take longer than to write it.
 	_ = s.o.Host.Send(to.st, n.numbered(to.flags, of.stream, seq)) // a client that is gone may come back for it
 }
