@@ -18,6 +18,9 @@ const (
 	eventCount = 512
 	// tick bounds how late a client notices that its context has ended.
 	tick = 50 * time.Millisecond
+	// gatherLooks is how many times a client that gathers looks in vain before it
+	// waits in the kernel, which costs the runtime more than a few looks.
+	gatherLooks = 8
 )
 
 // A handler is the conversation on one connection. All its methods run on the
@@ -61,6 +64,7 @@ type client struct {
 	// something has: each look at the set costs more than the event it finds.
 	// What is measured becomes later by at most that, never earlier. 0: not.
 	gather time.Duration
+	empty  int // looks in a row that found nothing
 
 	// What idle connections met since the last look.
 	heard int64 // bytes
@@ -135,6 +139,7 @@ func (c *client) drop(k *conn) {
 // run serves the connections until step says it is done, ctx ends or a handler
 // fails. step runs before each wait and says how long the wait may be at most.
 func (c *client) run(ctx context.Context, step func() (wait time.Duration, done bool, err error)) error {
+	c.empty = gatherLooks
 	for n := 0; ; {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -143,7 +148,10 @@ func (c *client) run(ctx context.Context, step func() (wait time.Duration, done 
 		if err != nil || done {
 			return err
 		}
-		if c.gather > 0 && n > 0 {
+		if c.empty++; n > 0 {
+			c.empty = 0
+		}
+		if c.gather > 0 && c.empty < gatherLooks {
 			if err := c.pause(); err != nil {
 				return err
 			}

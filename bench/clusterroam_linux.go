@@ -81,6 +81,10 @@ type herd struct {
 	rounds  map[uint64]*hearing // by number of the event
 	turned  int                 // times somebody was turned away
 	gone    int                 // sessions that were refused for good
+	latest  *hearing            // of the event of number latestN
+	latestN uint64
+	known   knownEvent
+	said    uint64 // what the event read last said, see roamer.count
 }
 
 // hearing is how far one event has come.
@@ -213,15 +217,20 @@ func (f *herd) await(ctx context.Context, number uint64) (int64, error) {
 		return 0, fmt.Errorf("bench: %d of %d clients have heard event %d: %w", h.count, len(f.list), number, err)
 	}
 	delete(f.rounds, number)
+	f.latest = nil
 	return h.last.UnixNano(), nil
 }
 
 func (f *herd) hearing(number uint64) *hearing {
+	if f.latest != nil && f.latestN == number {
+		return f.latest
+	}
 	h := f.rounds[number]
 	if h == nil {
 		h = &hearing{}
 		f.rounds[number] = h
 	}
+	f.latest, f.latestN = h, number
 	return h
 }
 
