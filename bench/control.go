@@ -69,7 +69,7 @@ func (c *Control) Read(ctx context.Context) (r ControlReading, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("it did not answer within %v", c.timeout))
 	defer cancel()
 	if _, err := c.process.stdin.Write([]byte{'\n'}); err != nil {
-		return r, fmt.Errorf("bench: the control process does not listen%s", c.process.tail.said())
+		return r, fmt.Errorf("bench: the control process does not listen%s", c.process.tail.Said())
 	}
 	c.asked++
 	for { // answers to questions that were given up may come first

@@ -43,7 +43,7 @@ func (c *crew) do(ctx context.Context, o order, progress func(done int)) (answer
 		return answer{}, err
 	}
 	if _, err := c.process.stdin.Write(append(line, '\n')); err != nil {
-		return answer{}, fmt.Errorf("bench: the client process does not listen%s", c.process.tail.said())
+		return answer{}, fmt.Errorf("bench: the client process does not listen%s", c.process.tail.Said())
 	}
 	for {
 		line, err := c.process.line(ctx)

@@ -26,7 +26,7 @@ type process struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
 	lines chan []byte // of standard output; closed when the child has ended
-	tail  *tail
+	tail  *Tail
 	ended error // what Wait said; set before lines is closed
 }
 
@@ -41,7 +41,7 @@ func startLogged(argv []string, log io.Writer) (*process, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = stopGrace // a grandchild may hold standard error open
-	p := &process{cmd: cmd, lines: make(chan []byte, 16), tail: &tail{}}
+	p := &process{cmd: cmd, lines: make(chan []byte, 16), tail: &Tail{}}
 	cmd.Stderr = p.tail
 	if log != nil {
 		cmd.Stderr = io.MultiWriter(p.tail, log)
@@ -81,7 +81,7 @@ func (p *process) line(ctx context.Context) ([]byte, error) {
 	select {
 	case l, ok := <-p.lines:
 		if !ok {
-			return nil, fmt.Errorf("it ended%s", p.tail.said())
+			return nil, fmt.Errorf("it ended%s", p.tail.Said())
 		}
 		return l, nil
 	case <-ctx.Done():
@@ -101,15 +101,16 @@ func (p *process) stop() error {
 	return p.ended
 }
 
-// tail keeps the end of what is written to it. Safe for concurrent use.
-type tail struct {
+// Tail keeps the last 4 KiB of what is written to it, such as a process's
+// standard error. The zero value is empty. Safe for concurrent use.
+type Tail struct {
 	mu struct {
 		sync.Mutex
 		text []byte
 	}
 }
 
-func (t *tail) Write(p []byte) (int, error) {
+func (t *Tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.mu.text = append(t.mu.text, p...)
@@ -119,8 +120,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// said returns the kept text as the end of an error message.
-func (t *tail) said() string {
+// Said returns the kept text as the end of an error message.
+func (t *Tail) Said() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	text := bytes.TrimSpace(t.mu.text)

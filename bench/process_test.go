@@ -178,8 +178,8 @@ func TestKeepReportsTheEnd(t *testing.T) {
 }
 
 func TestTail(t *testing.T) {
-	var l tail
-	if got := l.said(); got != " without a word" {
+	var l Tail
+	if got := l.Said(); got != " without a word" {
 		t.Errorf("%q", got)
 	}
 	for range 3 {
@@ -188,7 +188,7 @@ func TestTail(t *testing.T) {
 		}
 	}
 	_, _ = l.Write([]byte("end\n"))
-	if got := l.said(); len(got) > tailBytes+2 || !strings.HasSuffix(got, "xend") {
+	if got := l.Said(); len(got) > tailBytes+2 || !strings.HasSuffix(got, "xend") {
 		t.Errorf("%d bytes, ends %q", len(got), got[len(got)-10:])
 	}
 }

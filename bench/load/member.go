@@ -2,7 +2,6 @@ package load
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,12 +12,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rookery-server/rookery/bench"
 	"github.com/rookery-server/rookery/bench/wire"
 )
 
 const (
-	// tailBytes of what a process says on standard error are kept for errors.
-	tailBytes = 4 << 10
 	// stopGrace is how long a process may take to end once its orders have.
 	stopGrace = 5 * time.Second
 	// lineMax bounds an answer.
@@ -29,7 +27,7 @@ const (
 type member struct {
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
-	tail   tail
+	tail   bench.Tail
 	ended  chan struct{} // closed when the process has and everything it said is read
 	status error         // why it ended; set before ended is closed
 
@@ -83,7 +81,7 @@ func (m *member) read(stdout io.ReadCloser, hear func(*member, *report) error, o
 	if m.status == nil {
 		m.status = errGone
 	}
-	m.status = fmt.Errorf("load: a load process: %w%s", m.status, m.tail.said())
+	m.status = fmt.Errorf("load: a load process: %w%s", m.status, m.tail.Said())
 	over(m.status)
 }
 
@@ -153,32 +151,4 @@ func (m *member) stop() {
 	kill := time.AfterFunc(stopGrace, func() { _ = m.cmd.Process.Kill() })
 	defer kill.Stop()
 	<-m.ended
-}
-
-// tail keeps the end of what is written to it. Safe for concurrent use.
-type tail struct {
-	mu struct {
-		sync.Mutex
-		text []byte
-	}
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.mu.text = append(t.mu.text, p...)
-	if extra := len(t.mu.text) - tailBytes; extra > 0 {
-		t.mu.text = append(t.mu.text[:0], t.mu.text[extra:]...)
-	}
-	return len(p), nil
-}
-
-// said returns the kept text as the end of an error message.
-func (t *tail) said() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if text := bytes.TrimSpace(t.mu.text); len(text) > 0 {
-		return ": " + string(text)
-	}
-	return ""
 }

@@ -8,25 +8,16 @@ import (
 
 // tally is what a load process has counted since its last report.
 type tally struct {
-	counts      Counts
-	checks      Checks
-	corrected   *hdrhistogram.Histogram
-	uncorrected *hdrhistogram.Histogram
-	handshake   *hdrhistogram.Histogram
-	outage      *hdrhistogram.Histogram
-	firstLost   int64
-	lastBack    int64
-	rounds      []round // by number
-	errors      []string
-	said        int // errors in words since the start
+	sink
+	rounds []round // by number
+	errors []string
+	said   int // errors in words since the start
 }
 
 // errorsSaid is how many errors a process reports in words.
 const errorsSaid = 10
 
-func newTally() *tally {
-	return &tally{corrected: newHistogram(), uncorrected: newHistogram(), handshake: newHistogram(), outage: newHistogram()}
-}
+func newTally() *tally { return &tally{sink: *newSink()} }
 
 // say keeps the words of an error, if it is among the first.
 func (t *tally) say(err error) {
@@ -63,7 +54,7 @@ func (t *tally) report(second int) *report {
 			h.Reset()
 		}
 	}
-	*t = tally{corrected: t.corrected, uncorrected: t.uncorrected, handshake: t.handshake, outage: t.outage, said: t.said}
+	*t = tally{sink: sink{corrected: t.corrected, uncorrected: t.uncorrected, handshake: t.handshake, outage: t.outage}, said: t.said}
 	return r
 }
 

@@ -1,78 +1,35 @@
 package suite
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
-	"strings"
+
+	"github.com/rookery-server/rookery/bench/wire"
 )
 
-// sample is one line of a page of metrics.
-type sample struct {
-	name, labels string // labels as they stand between the braces
-	value        float64
-}
-
-// samples reads a page in Prometheus text format. Lines that are none are
-// passed over: a check whose metric is missing says so itself.
-func samples(page []byte) (list []sample) {
-	for line := range bytes.Lines(page) {
-		text := strings.TrimSpace(string(line))
-		at := strings.LastIndexByte(text, ' ')
-		if at <= 0 || text[0] == '#' {
-			continue
-		}
-		v, err := strconv.ParseFloat(text[at+1:], 64)
-		if err != nil {
-			continue
-		}
-		name, labels, _ := strings.Cut(text[:at], "{")
-		list = append(list, sample{name, strings.TrimSuffix(labels, "}"), v})
-	}
-	return list
-}
-
-// label returns the value of a label, "" if there is none. Values of ours hold
-// no quotes.
-func (s sample) label(name string) string {
-	_, rest, ok := strings.Cut(","+s.labels, ","+name+`="`)
-	if !ok {
-		return ""
-	}
-	value, _, _ := strings.Cut(rest, `"`)
-	return value
-}
-
 // sums adds the samples of each metric up over their labels.
-func sums(page []byte) map[string]float64 {
+func sums(page wire.Metrics) map[string]float64 {
 	all := map[string]float64{}
-	for _, s := range samples(page) {
-		all[s.name] += s.value
+	for name := range page {
+		all[name] = page.Total(name)
 	}
 	return all
 }
 
-// total returns the sum of a metric's samples.
-func total(page []sample, name string) (v float64) {
-	for _, s := range page {
-		if s.name == name {
-			v += s.value
+// grown adds to counts, by the value of a label, by how much the samples of a
+// name have grown between two pages of a node.
+func grown(counts map[string]float64, before, after wire.Metrics, name, label string) {
+	for _, s := range after[name] {
+		counts[s.Labels[label]] += s.Value
+		i := slices.IndexFunc(before[name], func(t wire.Sample) bool { return maps.Equal(t.Labels, s.Labels) })
+		if i >= 0 { // else it was not there yet
+			counts[s.Labels[label]] -= before[name][i].Value
 		}
 	}
-	return v
-}
-
-// find returns the value of the same sample in another page, 0 if it was not
-// there yet.
-func find(page []sample, s sample) float64 {
-	i := slices.IndexFunc(page, func(t sample) bool { return t.name == s.name && t.labels == s.labels })
-	if i < 0 {
-		return 0
-	}
-	return page[i].value
 }
 
 // quantile returns a quantile of a histogram, as the upper end of the bucket

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rookery-server/rookery/bench"
+	"github.com/rookery-server/rookery/bench/wire"
 	"github.com/rookery-server/rookery/memprof"
 )
 
@@ -48,7 +49,11 @@ func lookAt(ctx context.Context, t *bed, i int) (l look, err error) {
 	if err != nil {
 		return l, err
 	}
-	l.metrics = sums(page)
+	metrics, err := wire.ParseMetrics(string(page))
+	if err != nil {
+		return l, fmt.Errorf("suite: %s: %w", t.Name(i), err)
+	}
+	l.metrics = sums(metrics)
 	body, err := t.Get(ctx, i, "/debug/mem")
 	if err != nil {
 		return l, err

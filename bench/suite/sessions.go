@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rookery-server/rookery/bench/load"
+	"github.com/rookery-server/rookery/bench/wire"
 )
 
 // sessions opens MCP sessions with streams, lets them call at any node, and
@@ -126,18 +127,14 @@ func (r *run) spread(f *load.Fleet) error {
 
 // sessionCalls sets the checks of calls, from what clients saw and from the
 // nodes' metrics before and after sent calls, those of the phase among them.
-func (r *run) sessionCalls(p *load.PhaseResult, before, after [][]sample, sent int64) {
+func (r *run) sessionCalls(p *load.PhaseResult, before, after []wire.Metrics, sent int64) {
 	r.measured("performance.sessions", p.PerSecond, int(p.Corrected.Count))
 	r.measured("performance.session-errors", percent(p.Counts.Failures()+p.Counts.Dropped, p.Counts.Due), int(p.Counts.Sent))
 	var forwarded float64
 	lookups := map[string]float64{}
 	for i := range after {
-		forwarded += total(after[i], "rookery_cluster_requests_forwarded_total") - total(before[i], "rookery_cluster_requests_forwarded_total")
-		for _, s := range after[i] {
-			if s.name == lookupMetric+"_bucket" {
-				lookups[s.label("le")] += s.value - find(before[i], s)
-			}
-		}
+		forwarded += after[i].Total("rookery_cluster_requests_forwarded_total") - before[i].Total("rookery_cluster_requests_forwarded_total")
+		grown(lookups, before[i], after[i], lookupMetric+"_bucket", "le")
 	}
 	r.check("performance.sessions").Detail = fmt.Sprintf("%.0f %% of the calls were forwarded to another node; p50 %v, p99 %v, longest %v",
 		100*forwarded/float64(max(sent, 1)), short(p.Corrected.P50), short(p.Corrected.P99), short(p.Corrected.Max))
@@ -168,7 +165,7 @@ func (r *run) held(ctx context.Context, some []int) (homes, copies int, err erro
 
 // pages returns the metrics of each node, sample by sample, and how many calls
 // the load generator had sent at that moment.
-func (r *run) pages(f *load.Fleet) (list [][]sample, sent int64, err error) {
+func (r *run) pages(f *load.Fleet) (list []wire.Metrics, sent int64, err error) {
 	status, err := f.Fresh(r.ctx)
 	if err != nil {
 		return nil, 0, err
@@ -178,7 +175,11 @@ func (r *run) pages(f *load.Fleet) (list [][]sample, sent int64, err error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		list = append(list, samples(page))
+		metrics, err := wire.ParseMetrics(string(page))
+		if err != nil {
+			return nil, 0, fmt.Errorf("suite: %s: %w", r.bed.Name(i), err)
+		}
+		list = append(list, metrics)
 	}
 	return list, status.Total.Sent, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/rookery-server/rookery/bench"
 	"github.com/rookery-server/rookery/bench/load"
 	"github.com/rookery-server/rookery/bench/report"
+	"github.com/rookery-server/rookery/bench/wire"
 )
 
 // TestSpecs: names are there once, limits are in order, each group is there,
@@ -46,6 +47,25 @@ func TestSpecs(t *testing.T) {
 		}
 		if len(seen) < 30 {
 			t.Errorf("scale %s: %d checks", scale.Name, len(seen))
+		}
+	}
+}
+
+// TestHolds: the full scale holds all clients for five minutes and for ten, and
+// the checks say so; a soak takes the place of the ten.
+func TestHolds(t *testing.T) {
+	scale, err := ScaleNamed("100k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		soak  time.Duration
+		short string
+		long  string
+	}{{0, "5m0s", "10m0s"}, {30 * time.Minute, "5m0s", "30m0s"}} {
+		list, err := Checks(Options{Scale: scale, Soak: tt.soak, Checks: []string{"sustained.short", "sustained.long"}})
+		if err != nil || len(list) != 2 || !strings.HasSuffix(list[0].What, "held for "+tt.short) || !strings.HasSuffix(list[1].What, "held for "+tt.long) {
+			t.Errorf("%+v, %v", list, err)
 		}
 	}
 }
@@ -148,23 +168,21 @@ func TestPlan(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	page := []byte("# HELP a what\na{x=\"1\",y=\"2\"} 3\na{x=\"2\"} 4.5\nb 7\nbroken\n")
-	all := sums(page)
-	if len(all) != 2 || all["a"] != 7.5 || all["b"] != 7 {
+	page := func(text string) wire.Metrics {
+		m, err := wire.ParseMetrics(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	after := page("# HELP a what\na{le=\"1\",y=\"2\"} 3\na{le=\"1\",y=\"3\"} 5\na{le=\"2\"} 4.5\nb 7\n")
+	if all := sums(after); len(all) != 2 || all["a"] != 12.5 || all["b"] != 7 {
 		t.Errorf("%v", all)
 	}
-	list := samples(page)
-	if list[0].label("y") != "2" || list[0].label("z") != "" || list[1].label("x") != "2" {
-		t.Errorf("%v", list)
-	}
-	if v := find(list, sample{"a", `x="2"`, 0}); v != 4.5 {
-		t.Error(v)
-	}
-	if v := find(list, sample{"a", `x="3"`, 0}); v != 0 {
-		t.Error(v)
-	}
-	if v := total(list, "a"); v != 7.5 {
-		t.Error(v)
+	counts := map[string]float64{"2": 1}
+	grown(counts, page("a{le=\"1\",y=\"3\"} 4\na{le=\"3\"} 9\n"), after, "a", "le")
+	if len(counts) != 2 || counts["1"] != 4 || counts["2"] != 5.5 {
+		t.Errorf("%v", counts)
 	}
 }
 

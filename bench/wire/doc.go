@@ -1,5 +1,5 @@
 // Package wire reads what servers say: HTTP/1.1 responses as they arrive, the
-// events of streams, and JSON-RPC messages. It is the observers' own, so that
+// events of streams, and JSON-RPC messages, pages of metrics. It is the observers' own, so that
 // they cannot share the mistakes of the server under test: nothing here comes
 // from, or is used by, a server.
 //

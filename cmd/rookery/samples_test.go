@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"github.com/rookery-server/rookery/bench/wire"
 	"github.com/rookery-server/rookery/server"
 )
 
@@ -32,10 +33,11 @@ func TestSamplesAgreeWithPrometheus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours, err := parseSamples(string(page))
+	read, err := wire.ParseMetrics(string(page))
 	if err != nil {
 		t.Fatal(err)
 	}
+	ours := samples(read)
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	theirs, err := parser.TextToMetricFamilies(strings.NewReader(string(page)))
 	if err != nil {
@@ -67,53 +69,6 @@ func TestSamplesAgreeWithPrometheus(t *testing.T) {
 	if v := ours.label("rookery_build_info", "version"); v != `1.0 "quoted" \ back` {
 		t.Errorf("version %q", v)
 	}
-}
-
-func TestParseSamples(t *testing.T) {
-	all, err := parseSamples("# HELP a b\n\n  a 1\na{x=\"1\"} 2.5e3 1700000000\nb{x=\"}\\\"\\\\\\n\\z\" , y = \"\",} +Inf\nc -1\r\n")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := all.sum("a"); got != 2501 {
-		t.Errorf("a: %v", got)
-	}
-	if got := all.sum("a", "x", "1"); got != 2500 {
-		t.Errorf("a{x=1}: %v", got)
-	}
-	if got := all.label("b", "x"); got != "}\"\\\n\\z" {
-		t.Errorf("b: label %q", got)
-	}
-	if got := all.sum("b", "y", ""); !math.IsInf(float64(got), 1) {
-		t.Errorf("b: %v", got)
-	}
-	if got := all.sum("c"); got != -1 {
-		t.Errorf("c: %v", got)
-	}
-	if all.sum("d").known() || all.sum("a", "x", "2").known() || all.label("d", "x") != "" {
-		t.Error("something is known of what is not there")
-	}
-	for _, bad := range []string{"a", "a ", "{x=\"1\"} 1", "a{x=\"1\" 1", "a{x=\"1} 1", "a{x=1} 1", "a{x} 1", "a one", "a 1 2 3", "a{x=\"\\", "a{"} {
-		if _, err := parseSamples("ok 1\n" + bad + "\n"); err == nil || !strings.Contains(err.Error(), "line 2") {
-			t.Errorf("%q: %v", bad, err)
-		}
-	}
-}
-
-func FuzzParseSamples(f *testing.F) {
-	f.Add("a{x=\"1\"} 2.5e3 1700000000\n# c\n")
-	f.Add("a{x=\"\\\"\\\\\\n\",y=\"\"} NaN")
-	f.Fuzz(func(t *testing.T, page string) {
-		all, err := parseSamples(page)
-		if err != nil {
-			return
-		}
-		for name := range all {
-			if name == "" || strings.ContainsAny(name, "{ \t\n") {
-				t.Errorf("name %q", name)
-			}
-			all.histogram(strings.TrimSuffix(name, "_bucket")).quantile(0.99)
-		}
-	})
 }
 
 func TestHistogram(t *testing.T) {
@@ -148,5 +103,16 @@ func TestHistogram(t *testing.T) {
 		if none.quantile(0.5).known() || none.most().known() {
 			t.Errorf("%s: %v, %v", name, none.quantile(0.5), none.most())
 		}
+	}
+}
+
+// TestSamples: what is not on a page is unknown, not nothing.
+func TestSamples(t *testing.T) {
+	all := samples{"a": {{Value: 1}, {Labels: map[string]string{"x": "1"}, Value: 2}}}
+	if all.sum("a") != 3 || all.sum("a", "x", "1") != 2 || all.label("a", "x") != "" {
+		t.Errorf("%v", all)
+	}
+	if all.sum("d").known() || all.sum("a", "x", "2").known() || all.label("d", "x") != "" {
+		t.Error("something is known of what is not there")
 	}
 }

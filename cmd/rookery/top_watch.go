@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rookery-server/rookery/bench/wire"
 	"github.com/rookery-server/rookery/cluster"
 )
 
@@ -110,7 +111,9 @@ func (w *watch) ask(ctx context.Context, t *target) {
 	at := w.now()
 	var parsed samples
 	if err == nil {
-		parsed, err = parseSamples(string(page))
+		var m wire.Metrics
+		m, err = wire.ParseMetrics(string(page))
+		parsed = samples(m)
 	}
 	if t.err = err; err != nil {
 		return

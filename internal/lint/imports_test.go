@@ -51,7 +51,7 @@ var edges = map[string][]string{
 	// it, or it to them, by the command.
 	"internal/fleet": {"internal/early", "memprof"},
 	// The commands of a cluster read what nodes report and make keys.
-	"cmd/rookery":   {"internal/fleet", "server", "cluster", "shard", "bench", "bench/load", "bench/report", "bench/suite", "memprof", "vm-tuning", "examples/demo"},
+	"cmd/rookery":   {"internal/fleet", "server", "cluster", "shard", "bench", "bench/load", "bench/report", "bench/suite", "bench/wire", "memprof", "vm-tuning", "examples/demo"},
 	"internal/lint": nil,
 	// What a released binary is made of: it reads the file and nothing of ours.
 	"scripts/sbom": nil,
