@@ -22,7 +22,8 @@ var compareLoads = []string{compareTCP, compareMCP, compareLink}
 const (
 	compareRounds, compareRoundsQuick     = 5, 3
 	compareRuns, compareRunsQuick         = 3, 1
-	compareIdle, compareIdleQuick         = 5000, 1500
+	compareIdle, compareIdleQuick         = 4500, 1500
+	compareLean                           = 4 // times as many of those that cost little: a megabyte of garbage is much to them
 	compareMeasure, compareMeasureQuick   = 2 * time.Second, 500 * time.Millisecond
 	compareSettle, compareSettleQuick     = 2 * time.Second, 500 * time.Millisecond
 	compareLinkRounds, compareQuickRounds = 3, 1
@@ -44,6 +45,7 @@ type CompareOptions struct {
 
 	progress *progress
 	clients  int           // idle ones; 0: the default
+	most     int           // that descriptors allow
 	measure  time.Duration // of one turn; 0: the default
 	settle   time.Duration // 0: the default
 }
@@ -53,6 +55,7 @@ type contender struct {
 	program program
 	what    string // for the table
 	idle    Kind   // the clients that it holds
+	lean    bool   // it takes many for their memory to be seen
 }
 
 // trial is the same load for several servers; the first is ours.
@@ -67,14 +70,14 @@ type trial struct {
 // trials returns what is to be measured, but for the link.
 func (o *CompareOptions) trials() []trial {
 	base := func(name, what string, kind Kind, raw bool) contender {
-		return contender{baselineProgram(o.Baseline, name, raw), what, kind}
+		return contender{baselineProgram(o.Baseline, name, raw), what, kind, false}
 	}
 	rookery := rookeryProgram(o.Server, o.Args)
 	return []trial{
 		{
 			name: compareTCP, load: LoadOrder{Kind: TCP, Method: "echo"}, clients: 1000, rate: 10_000,
 			contenders: []contender{
-				{rookery, "rookery, JSON-RPC", TCP},
+				{rookery, "rookery, JSON-RPC", TCP, true},
 				base("std", "net, a goroutine a connection, bytes", TCP, true),
 				base("netpoll", "netpoll, stock Connection, bytes", TCP, true),
 			},
@@ -82,8 +85,8 @@ func (o *CompareOptions) trials() []trial {
 		{
 			name: compareMCP, load: LoadOrder{Kind: Caller}, clients: 50, rate: 1000,
 			contenders: []contender{
-				{rookery, "rookery", Stream},
-				{adapterProgram(o.Baseline), "Go SDK server behind rookery", Stream},
+				{rookery, "rookery", Stream, true},
+				{adapterProgram(o.Baseline), "Go SDK server behind rookery", Stream, true},
 				base("nethttp", "net/http, MCP by hand", Stream, false),
 				base("mcpgo", "mcp-go", Stream, false),
 				base("gosdk", "official Go SDK handler", Stream, false),
@@ -105,7 +108,7 @@ func RunCompare(ctx context.Context, o CompareOptions) (*CompareReport, error) {
 	}
 	begun := time.Now()
 	r := &CompareReport{Schema: CompareSchema, Taken: begun.UTC(), Machine: machine, Load: LoadAverage(), Rows: []CompareRow{}, Notes: []string{}}
-	o.clients = min(o.clients, machine.Descriptors-reserved)
+	o.most = machine.Descriptors - reserved
 	defer o.progress.clear()
 	for _, t := range o.trials() {
 		if !slices.Contains(o.Loads, t.name) {
@@ -170,7 +173,8 @@ func pick[T any](yes bool, a, b T) T {
 func (o *CompareOptions) try(ctx context.Context, t *trial) ([]CompareRow, error) {
 	subjects := make([]*subject, len(t.contenders))
 	for i, c := range t.contenders {
-		subjects[i] = &subject{program: c.program, kind: c.idle, counts: []int{max(1, o.clients/3), o.clients}, runs: pick(o.Quick, compareRunsQuick, compareRuns)}
+		clients := min(pick(c.lean, compareLean, 1)*o.clients, o.most)
+		subjects[i] = &subject{program: c.program, kind: c.idle, counts: []int{max(1, clients/3), clients}, runs: pick(o.Quick, compareRunsQuick, compareRuns)}
 	}
 	m := &memBench{self: o.Self, timeout: o.Timeout, settle: o.settle, progress: o.progress}
 	runs, err := m.all(ctx, subjects)
@@ -185,7 +189,7 @@ func (o *CompareOptions) try(ctx context.Context, t *trial) ([]CompareRow, error
 	for i, c := range t.contenders {
 		idle := newMemRow(subjects[i], runs[i])
 		rows[i] = newCompareRow(t, c, sides[i])
-		rows[i].Clients, rows[i].Bytes = o.clients, &idle.Slope
+		rows[i].Clients, rows[i].Bytes = subjects[i].last(), &idle.Slope
 		rows[i].beside(&rows[0])
 	}
 	return rows, nil

@@ -55,7 +55,7 @@ Loads: %s.`, strings.Join(compareLoads, ", ")),
 	}
 	common.register(cmd)
 	cmd.Flags().StringVar(&o.Link, "link", "", "test binary of package cluster (default: "+linkProgram+" beside this one, if it is there)")
-	cmd.Flags().IntVar(&o.clients, "clients", 0, fmt.Sprintf("idle clients that each server holds (default %d, with --quick %d)", compareIdle, compareIdleQuick))
+	cmd.Flags().IntVar(&o.clients, "clients", 0, fmt.Sprintf("idle clients that each server holds, ours %d times as many (default %d, with --quick %d)", compareLean, compareIdle, compareIdleQuick))
 	cmd.Flags().DurationVar(&o.measure, "measure", 0, fmt.Sprintf("length of a turn (default %v, with --quick %v)", compareMeasure, compareMeasureQuick))
 	cmd.Flags().DurationVar(&o.settle, "settle", 0, "time for which memory must be quiet to be read")
 	addHelpers(cmd)

@@ -67,7 +67,7 @@ func (r *CompareRow) beside(ours *CompareRow) {
 		return
 	}
 	ratio := func(their, our *Spread) *Spread {
-		if their == nil || our == nil || len(their.Runs) != len(our.Runs) || slices.ContainsFunc(our.Runs, func(v float64) bool { return v <= 0 }) {
+		if their == nil || our == nil || len(their.Runs) != len(our.Runs) || slices.Min(our.Runs) <= 0 || slices.Min(their.Runs) <= 0 {
 			return nil // such as memory that has not grown
 		}
 		list := make([]float64, len(our.Runs))
@@ -92,18 +92,18 @@ func (r *CompareReport) writeTable(w io.Writer, p paint) error {
 	t := &table{paint: p}
 	t.line("%s; load before %.1f; took %.0f s", r.Machine, r.Load, r.Took)
 	t.line("Medians of interleaved rounds; × is the figure ÷ rookery's.\n")
-	t.columns("\tidle client\t×\tCPU a call\t×\ta second\t×\tat a rate of\tp50\tp99")
+	t.columns("\tclients\tan idle one\t×\tCPU a call\t×\ta second\t×\tat a rate of\tp50\tp99")
 	last := ""
 	for i := range r.Rows {
 		row := &r.Rows[i]
 		if row.Load != last {
 			last = row.Load
-			t.cells(loadNames[row.Load] + strings.Repeat("\t", 9))
+			t.cells(loadNames[row.Load] + strings.Repeat("\t", 10))
 		}
 		t.compared(row)
 	}
 	t.flush()
-	t.line("\nIdle client: resident memory of one more, without the kernel's. A second: a closed loop, client on the same processors.")
+	t.line("\nAn idle one: resident memory of one more, without the kernel's. A second: a closed loop, client on the same processors.")
 	t.line("At a rate: latency from the moment a call was due.")
 	t.closing(r.Notes, nil)
 	_, err := io.WriteString(w, t.out.String())
@@ -111,8 +111,9 @@ func (r *CompareReport) writeTable(w io.Writer, p paint) error {
 }
 
 func (t *table) compared(r *CompareRow) {
-	bytes, rate, p50, p99 := "-", "-", "-", "-"
+	clients, bytes, rate, p50, p99 := "-", "-", "-", "-", "-"
 	if r.Bytes != nil {
+		clients = thousands(r.Clients)
 		bytes = thousands(int64(r.Bytes.Median)) + " B"
 	}
 	if r.Latency != nil {
@@ -120,7 +121,7 @@ func (t *table) compared(r *CompareRow) {
 		p50, p99 = millis(r.Latency.P50), millis(r.Latency.P99)
 	}
 	t.cells(strings.Join([]string{
-		"  " + r.What, bytes, times(r.BytesRatio), micros(r.CPU.Median), times(r.CPURatio),
+		"  " + r.What, clients, bytes, times(r.BytesRatio), micros(r.CPU.Median), times(r.CPURatio),
 		thousands(int64(r.PerSecond.Median)), times(r.PerSecondRatio), rate, p50, p99,
 	}, "\t"))
 }
