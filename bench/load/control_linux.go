@@ -64,6 +64,8 @@ func (w *worker) obey(o order) error {
 		return w.recruit(now) // the answer comes when they are up
 	case opRate:
 		w.setRate(o.PerSecond, w.now())
+	case opSpread:
+		w.o.Spread = o.On
 	case opPublish:
 		w.published, w.publishing = o.Number, true
 	case opPublished:

@@ -237,6 +237,11 @@ func (f *Fleet) Rate(ctx context.Context, perSecond float64) error {
 	return f.each(ctx, order{Op: opRate, PerSecond: perSecond / float64(len(f.members))})
 }
 
+// Spread sets [Options].Spread from now on.
+func (f *Fleet) Spread(ctx context.Context, on bool) error {
+	return f.each(ctx, order{Op: opSpread, On: on})
+}
+
 // Reconnect ends the connections of a share (0 to 1) of clients, each at a
 // random moment within over, which come back by themselves. A client in the
 // middle of a call finishes it first. It returns at once.

@@ -12,6 +12,7 @@ const (
 	opSetup     op = "setup"     // the first order: Setup
 	opRamp      op = "ramp"      // open Count clients at PerSecond; answered when all are up
 	opRate      op = "rate"      // call PerSecond times a second
+	opSpread    op = "spread"    // POST to the next target, or if not On to the one with the stream
 	opPublish   op = "publish"   // event Number is about to be published
 	opPublished op = "published" // it has been
 	opAudit     op = "audit"     // who heard the events to Number, those of Failed excused?
@@ -26,6 +27,7 @@ type order struct {
 	Setup     *setup        `json:"setup,omitempty"`
 	Count     int           `json:"count,omitempty"`
 	PerSecond float64       `json:"per_second,omitempty"`
+	On        bool          `json:"on,omitempty"`
 	Number    uint32        `json:"number,omitempty"`
 	Failed    []uint32      `json:"failed,omitempty"`
 	Share     float64       `json:"share,omitempty"`
