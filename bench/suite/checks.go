@@ -82,9 +82,11 @@ var specs = []spec{
 	{loading, "performance.errors", 4, "calls that failed", "%", report.AtMost, 0.05, 0, none, exact},
 	{loading, "performance.order", 4, "replies out of order on their connection", "%", report.AtMost, 0.01, 0, none, exact},
 	{ramping, "performance.scaling", 4, "round trips at full size, compared with the smallest size, same load offered", "%", report.AtLeast, 50, 95, none, fewer},
-	{sessions, "performance.sessions", 4, "round trips over MCP sessions, all streams open", "a second", report.AtLeast, none, 12_000, 18_000, fewer},
+	{sessions, "performance.sessions", 4, "round trips over MCP sessions, all streams open, POSTs at the nodes in turn", "a second", report.AtLeast, none, 12_000, 18_000, fewer},
+	{sessions, "performance.sticky", 4, "the same with each POST at the node that has the client's stream", "a second", report.AtLeast, none, 12_000, 18_000, fewer},
 	{sessions, "performance.fanout", 4, "an event for all sessions, until the last client has heard it, median", "ms", report.AtMost, none, none, none, beside},
 	{sessions, "performance.session-errors", 4, "calls of MCP sessions that failed", "%", report.AtMost, 0.05, 0, none, exact},
+	{sessions, "performance.sticky-errors", 4, "the same with each POST at the node that has the client's stream", "%", report.AtMost, 0.05, 0, none, exact},
 
 	{failing, "failure.detected", 5, "until all others know that a node was killed", "s", report.AtMost, 3, 1, 0.5, slower},
 	{failing, "failure.served", 5, "until the last of its clients was served again", "s", report.AtMost, none, 5, 4, slower},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -107,6 +108,7 @@ type sampler struct {
 	charts        *charts              // guarded by mu, those of nodes
 	looks, failed int                  // guarded by mu
 	last          []look               // guarded by mu
+	held          []memoryAt           // guarded by mu; of each second in which all nodes were read
 	beside        bench.ControlReading // guarded by mu; the last one
 }
 
@@ -180,6 +182,9 @@ func (s *sampler) sample(ctx context.Context) {
 		}
 		s.beside = beside
 	}
+	if !slices.ContainsFunc(now, func(l look) bool { return l.metrics == nil }) {
+		s.held = append(s.held, memoryAt{now[0].at, sum(now, memoryOf)})
+	}
 	s.last = now
 	s.charts.conns.Add(x, conns...)
 	s.charts.memory.Add(x, memory...)
@@ -197,6 +202,34 @@ func missing(n int) []float64 {
 		list[i] = math.NaN()
 	}
 	return list
+}
+
+// memoryAt is the memory of all nodes at one moment, in bytes.
+type memoryAt struct {
+	at    time.Time
+	bytes float64
+}
+
+// growth returns by how many megabytes all nodes grew between two moments, and
+// from how many looks that follows: the median of the last third of the time less
+// that of the first, for the whole of it. Two moments alone would say where in
+// its cycle the collector happened to be. With too few looks it returns ends, the
+// difference of the two moments.
+func (s *sampler) growth(from, to time.Time, ends float64) (float64, int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []float64
+	for _, m := range s.held {
+		if m.at.After(from) && m.at.Before(to) {
+			list = append(list, m.bytes)
+		}
+	}
+	third := len(list) / 3
+	if third < 3 {
+		return ends, 2
+	}
+	first, last := slices.Sorted(slices.Values(list[:third])), slices.Sorted(slices.Values(list[len(list)-third:]))
+	return (last[third/2] - first[third/2]) * 1.5 / 1e6, len(list)
 }
 
 // quality returns how many looks there were since the last call, and how many

@@ -91,6 +91,9 @@ func (r *run) sessionFigures(f *load.Fleet) error {
 		least = min(least, (n-pairsBefore[pair])/took)
 	}
 	r.measured("network.pairs", least, len(pairs))
+	if err := r.sticky(f); err != nil {
+		return err
+	}
 	if err := r.spread(f); err != nil {
 		return err
 	}
@@ -128,22 +131,56 @@ func (r *run) spread(f *load.Fleet) error {
 // sessionCalls sets the checks of calls, from what clients saw and from the
 // nodes' metrics before and after sent calls, those of the phase among them.
 func (r *run) sessionCalls(p *load.PhaseResult, before, after []wire.Metrics, sent int64) {
-	r.measured("performance.sessions", p.PerSecond, int(p.Corrected.Count))
-	r.measured("performance.session-errors", percent(p.Counts.Failures()+p.Counts.Dropped, p.Counts.Due), int(p.Counts.Sent))
-	var forwarded float64
+	r.forwarded("performance.sessions", "performance.session-errors", p, before, after, sent)
 	lookups := map[string]float64{}
 	for i := range after {
-		forwarded += after[i].Total("rookery_cluster_requests_forwarded_total") - before[i].Total("rookery_cluster_requests_forwarded_total")
 		grown(lookups, before[i], after[i], lookupMetric+"_bucket", "le")
 	}
-	r.check("performance.sessions").Detail = fmt.Sprintf("%.0f %% of the calls were forwarded to another node; p50 %v, p99 %v, longest %v",
-		100*forwarded/float64(max(sent, 1)), short(p.Corrected.P50), short(p.Corrected.P99), short(p.Corrected.Max))
 	p95, samples, err := quantile(lookups, 0.95)
 	if err != nil {
 		r.failed(err, "components.registry")
 		return
 	}
 	r.measured("components.registry", p95*1e6, samples)
+}
+
+// forwarded sets the checks of the rate and the errors of calls, and says which
+// share of them was forwarded.
+func (r *run) forwarded(rate, errors string, p *load.PhaseResult, before, after []wire.Metrics, sent int64) {
+	r.measured(rate, p.PerSecond, int(p.Corrected.Count))
+	r.measured(errors, percent(p.Counts.Failures()+p.Counts.Dropped, p.Counts.Due), int(p.Counts.Sent))
+	var forwarded float64
+	for i := range after {
+		forwarded += after[i].Total(forwardMetric) - before[i].Total(forwardMetric)
+	}
+	r.check(rate).Detail = fmt.Sprintf("%.0f %% of the calls were forwarded to another process; p50 %v, p99 %v, longest %v",
+		100*forwarded/float64(max(sent, 1)), short(p.Corrected.P50), short(p.Corrected.P99), short(p.Corrected.Max))
+}
+
+// forwardMetric counts requests that another process answered.
+const forwardMetric = "rookery_cluster_requests_forwarded_total"
+
+// sticky measures calls that go where their client's stream is, as a load
+// balancer sends them that reads the hint in the session's id. Which of that
+// node's processes gets one is chance.
+func (r *run) sticky(f *load.Fleet) error {
+	if err := f.Spread(r.ctx, false); err != nil {
+		return err
+	}
+	before, sent, err := r.pages(f)
+	if err != nil {
+		return err
+	}
+	p, err := r.phase(f, "calls of sessions, sticky", r.Scale.SessionRate, r.Scale.Measure)
+	if err != nil {
+		return err
+	}
+	after, sentAfter, err := r.pages(f)
+	if err != nil {
+		return err
+	}
+	r.forwarded("performance.sticky", "performance.sticky-errors", p, before, after, sentAfter-sent)
+	return f.Spread(r.ctx, true)
 }
 
 // lookupMetric is the servers' histogram of looking a session up.
