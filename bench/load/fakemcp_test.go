@@ -21,6 +21,8 @@ type mcpServer struct {
 	// attach answers the opening of a stream; false: in the ordinary way.
 	attach func(w http.ResponseWriter, r *http.Request) bool
 	retry  int // ms that streams name; 0: none
+	// stateless servers keep no sessions.
+	stateless bool
 
 	mu       sync.Mutex
 	http     *http.Server
@@ -95,8 +97,11 @@ type mcpRequest struct {
 func (s *mcpServer) handle(w http.ResponseWriter, r *http.Request) {
 	version, session := r.Header.Get("MCP-Protocol-Version"), r.Header.Get("Mcp-Session-Id")
 	s.mu.Lock()
-	known := s.sessions[session]
+	known := s.sessions[session] || s.stateless
 	s.mu.Unlock()
+	if _, sent := r.Header["Mcp-Session-Id"]; sent && s.stateless {
+		s.problem("a session %q that nobody named", session)
+	}
 	modern := version == "2026-07-28"
 	if r.Method == http.MethodGet {
 		switch {
@@ -127,7 +132,9 @@ func (s *mcpServer) handle(w http.ResponseWriter, r *http.Request) {
 		id := fmt.Sprintf("session-%d", s.made)
 		s.sessions[id] = true
 		s.mu.Unlock()
-		w.Header().Set("Mcp-Session-Id", id)
+		if !s.stateless {
+			w.Header().Set("Mcp-Session-Id", id)
+		}
 		s.reply(w, `{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-11-25","capabilities":{}}}`, m.ID)
 	case !modern && (version != "2025-11-25" || !known):
 		http.Error(w, "no such session", http.StatusNotFound)

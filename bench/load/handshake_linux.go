@@ -188,7 +188,8 @@ func (w *worker) initialized(k int32, r *wire.Response, now int64) {
 	w.dispatch(k, now)
 }
 
-// checkInitialize wants a session of the revision that was asked for.
+// checkInitialize wants the revision that was asked for. A server need not keep
+// sessions: then its clients have no id to send.
 func checkInitialize(r *wire.Response) error {
 	message, err := r.Message()
 	if err != nil {
@@ -207,8 +208,6 @@ func checkInitialize(r *wire.Response) error {
 		return fmt.Errorf("initialize: %w", err)
 	case "mcp-"+result.ProtocolVersion != string(Sessions):
 		return fmt.Errorf("initialize: the server speaks revision %q, asked was 2025-11-25", result.ProtocolVersion)
-	case r.Session == "":
-		return errors.New("initialize: the answer has no Mcp-Session-Id: the server keeps no sessions")
 	case len(r.Session) > arenaLongest:
 		return fmt.Errorf("initialize: a session id of %d bytes", len(r.Session))
 	}

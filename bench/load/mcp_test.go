@@ -333,3 +333,17 @@ func TestOtherTools(t *testing.T) {
 		t.Errorf("%+v", st.Total)
 	}
 }
+
+// TestNoSessions: a server of 2025-11-25 may keep no sessions, with streams and
+// without.
+func TestNoSessions(t *testing.T) {
+	for _, streams := range []bool{true, false} {
+		s := &mcpServer{stateless: true}
+		o := mcpOptions(Sessions, s.serve(t))
+		o.NoStream = !streams
+		f, _ := begin(t, o)
+		if st := callUntil(t, f, 1000, 100); st.Total.Failures() > 0 || st.Connected != 10 {
+			t.Errorf("streams %v: %+v", streams, st.Total)
+		}
+	}
+}

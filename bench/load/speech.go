@@ -17,8 +17,8 @@ type speech struct {
 	heads                               []heads
 }
 
-// heads are HTTP request heads towards one target, up to the value that
-// follows: the length of the body or the session.
+// heads are HTTP request heads towards one target, up to the headers that
+// differ from request to request: the session and the length of the body.
 type heads struct {
 	call, note, init, session, listen, get string
 }
@@ -68,14 +68,14 @@ func (s *speech) headsOf(t Target, o *Options) heads {
 	post := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n", t.Path, t.host())
 	get := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n", t.Path, t.host())
 	if o.Protocol == Sessions {
-		versioned := post + versionHeader + "2025-11-25\r\n" + sessionHeader
-		return heads{call: versioned, note: versioned, session: versioned, init: post + lengthHeader, get: get + versionHeader + "2025-11-25\r\n" + sessionHeader}
+		versioned := post + versionHeader + "2025-11-25\r\n"
+		return heads{call: versioned, note: versioned, session: versioned, init: post, get: get + versionHeader + "2025-11-25\r\n"}
 	}
 	versioned := post + versionHeader + "2026-07-28\r\nMcp-Method: "
 	return heads{
-		call:   versioned + "tools/call\r\nMcp-Name: " + o.Tool + "\r\n" + lengthHeader,
-		note:   versioned + "notifications/progress\r\n" + lengthHeader,
-		listen: versioned + "subscriptions/listen\r\n" + lengthHeader,
+		call:   versioned + "tools/call\r\nMcp-Name: " + o.Tool + "\r\n",
+		note:   versioned + "notifications/progress\r\n",
+		listen: versioned + "subscriptions/listen\r\n",
 	}
 }
 
@@ -95,14 +95,12 @@ func (s *speech) note(out, text []byte) []byte {
 	return append(out, s.noteBehind...)
 }
 
-// request appends a POST: head, the session where head ends in its header, the
-// length, and body.
+// request appends a POST: head, the session if there is one, the length, and
+// body. A server of 2025-11-25 may do without sessions.
 func (s *speech) request(out []byte, head string, session, body []byte) []byte {
 	out = append(out, head...)
-	if session != nil {
-		out = append(out, session...)
-		out = append(out, "\r\n"+lengthHeader...)
-	}
+	out = appendHeader(out, sessionHeader, session)
+	out = append(out, lengthHeader...)
 	out = strconv.AppendInt(out, int64(len(body)), 10)
 	out = append(out, endOfHead...)
 	return append(out, body...)
@@ -114,10 +112,17 @@ func (s *speech) stream(out []byte, target int, session, event []byte) []byte {
 		return s.request(out, s.heads[target].listen, nil, []byte(s.listen))
 	}
 	out = append(out, s.heads[target].get...)
-	out = append(out, session...)
-	if len(event) > 0 {
-		out = append(out, "\r\n"+eventHeader...)
-		out = append(out, event...)
+	out = appendHeader(out, sessionHeader, session)
+	out = appendHeader(out, eventHeader, event)
+	return append(out, "\r\n"...)
+}
+
+// appendHeader appends a header line, nothing for no value.
+func appendHeader(out []byte, name string, value []byte) []byte {
+	if len(value) == 0 {
+		return out
 	}
-	return append(out, endOfHead...)
+	out = append(out, name...)
+	out = append(out, value...)
+	return append(out, "\r\n"...)
 }
