@@ -35,7 +35,7 @@ fault() {
 
 # Those that REQUIREMENTS asks for, "Commands (make)".
 required='test-100k test-100k-cluster test-100k-registry test-100k-stress test-100k-load
-  benchmark benchmark-quick benchmark-full benchmark-100k bench-mem dev
+  benchmark benchmark-quick benchmark-full benchmark-100k bench-mem bench-compare dev
   docker-build docker-up docker-down docker-push colima-setup colima-test colima-clean
   swarm-init swarm-deploy swarm-monitor clean-100k-data clean-all workspace-check release-prod
   compile distclean observer'
