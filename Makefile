@@ -81,7 +81,7 @@ compile: ## compile every package for Linux and macOS
 test: ## everything: vet, unit, race, simulation, fuzz, end to end, conformance, density (how long each took is printed)
 	@scripts/lanes.sh \
 		'nice:10 vet-linux unit race' \
-		'clients after:vet-linux conformance e2e density-connections after:race e2e-race-short density-memory' \
+		'clients after:vet-linux conformance e2e density-connections after:compile-race e2e-race-short after:race density-memory' \
 		'nice:19 after:vet-linux compile-race fuzz vet-others after:race simulate-fixed'
 
 .PHONY: unit
