@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,7 @@ type CompareOptions struct {
 	Link    string
 	Loads   []string      // default: all
 	Quick   bool          // for a look: fewer and shorter rounds
+	Rounds  int           // of turns under load; default 5, with Quick 3
 	Timeout time.Duration // of one step, such as opening all clients
 
 	progress *progress
@@ -220,7 +222,7 @@ func (o *CompareOptions) calls(ctx context.Context, t *trial) (sides []turns, er
 		sides[i].server = s
 	}
 	b := &cpuBench{CPUOptions: CPUOptions{Measure: o.measure}}
-	rounds := pick(o.Quick, compareRoundsQuick, compareRounds)
+	rounds := cmp.Or(o.Rounds, pick(o.Quick, compareRoundsQuick, compareRounds))
 	for round := range rounds {
 		for turn := range sides {
 			s := &sides[(round+turn)%len(sides)]

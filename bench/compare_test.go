@@ -42,7 +42,7 @@ func script(t *testing.T, role string) string {
 
 // smallCompare is a bench-compare that takes a few seconds.
 func smallCompare(t *testing.T, more ...string) []string {
-	return append([]string{"bench-compare", "--quick", "--clients=30", "--measure=20ms", "--settle=20ms", "--quiet", "--baseline=" + self(t)[0]}, more...)
+	return append([]string{"bench-compare", "--quick", "--clients=30", "--rounds=1", "--measure=400ms", "--settle=20ms", "--quiet", "--baseline=" + self(t)[0]}, more...)
 }
 
 func TestCompareCommand(t *testing.T) {

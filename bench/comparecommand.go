@@ -56,6 +56,7 @@ Loads: %s.`, strings.Join(compareLoads, ", ")),
 	common.register(cmd)
 	cmd.Flags().StringVar(&o.Link, "link", "", "test binary of package cluster (default: "+linkProgram+" beside this one, if it is there)")
 	cmd.Flags().IntVar(&o.clients, "clients", 0, fmt.Sprintf("idle clients that each server holds, ours %d times as many (default %d, with --quick %d)", compareLean, compareIdle, compareIdleQuick))
+	cmd.Flags().IntVar(&o.Rounds, "rounds", 0, fmt.Sprintf("rounds of turns under load (default %d, with --quick %d)", compareRounds, compareRoundsQuick))
 	cmd.Flags().DurationVar(&o.measure, "measure", 0, fmt.Sprintf("length of a turn (default %v, with --quick %v)", compareMeasure, compareMeasureQuick))
 	cmd.Flags().DurationVar(&o.settle, "settle", 0, "time for which memory must be quiet to be read")
 	addHelpers(cmd)
