@@ -126,7 +126,7 @@ func (m *moveAway) see(c *Core, ref uint64, s *Session) moveResult {
 		return movedNot
 	}
 	to, _ := p.successor(part, c.o.Self.Node)
-	if to == nil || !c.handOver(ref, to) {
+	if to == nil || !p.accepts(to) || !c.handOver(ref, to) {
 		return movesLater
 	}
 	return movedOn

@@ -14,10 +14,13 @@ type plan struct {
 	// hash is the same for peers that see the same peers alive, and for others
 	// practically never.
 	hash uint64
-	// nodes are those that accept copies; rank holds for each partition their
-	// numbers in its rendezvous order.
+	// nodes are those that accept sessions, or all that serve if none does; rank
+	// holds for each partition their numbers in its rendezvous order.
 	nodes []*planNode
 	rank  []uint8
+	// draining are nodes that accept nothing and have not left. They hold copies
+	// if no node but the home does.
+	draining []*planNode
 	// targets are the lists of links to which sessions at home here are copied,
 	// each once; target names that of each partition.
 	targets [][]*Link
@@ -32,9 +35,10 @@ type plan struct {
 }
 
 type planNode struct {
-	name    string
-	self    bool
-	workers []planWorker
+	name     string
+	self     bool
+	draining bool
+	workers  []planWorker
 }
 
 // planWorker is one process; link is nil for this one.
@@ -56,9 +60,10 @@ func newPlan(c *Core, v *View) *plan {
 	}
 	p.rank = make([]uint8, partitions*len(names))
 	order := make([]int, 0, len(names))
+	most := len(names) + len(p.draining)
 	copies := c.o.Replicas - 1
-	if c.o.Replicas < 0 || copies > len(names) {
-		copies = len(names)
+	if c.o.Replicas < 0 || copies > most {
+		copies = most
 	}
 	p.width = copies + 1
 	p.target = make([]uint16, partitions)
@@ -89,10 +94,10 @@ func (p *plan) read(c *Core, v *View) {
 		}
 		p.alone = p.alone && (self || n.State == Left)
 		p.lost = p.lost || n.State == Dead || n.State == Suspect
-		if !n.Accepts() || len(p.nodes) == maxNodes {
+		if !n.State.Serves() || len(p.nodes) == maxNodes {
 			continue
 		}
-		node := &planNode{name: n.Name, self: self}
+		node := &planNode{name: n.Name, self: self, draining: n.Draining}
 		for j := range n.Workers {
 			w := &n.Workers[j]
 			if !w.State.Serves() {
@@ -105,16 +110,23 @@ func (p *plan) read(c *Core, v *View) {
 				node.workers = append(node.workers, planWorker{hash, c.linkFor(n.peer(w))})
 			}
 		}
-		if len(node.workers) > 0 {
+		switch {
+		case len(node.workers) == 0:
+		case node.draining:
+			p.draining = append(p.draining, node)
+		default:
 			p.nodes = append(p.nodes, node)
 		}
+	}
+	if len(p.nodes) == 0 { // somebody has to take over what is lost
+		p.nodes, p.draining = p.draining, nil
 	}
 }
 
 // accepts reports whether sessions may be placed on a peer.
 func (p *plan) accepts(l *Link) bool {
 	return slices.ContainsFunc(p.nodes, func(n *planNode) bool {
-		return slices.ContainsFunc(n.workers, func(w planWorker) bool { return w.link == l })
+		return !n.draining && slices.ContainsFunc(n.workers, func(w planWorker) bool { return w.link == l })
 	})
 }
 
@@ -138,7 +150,8 @@ func (p *plan) order(part uint16) []uint8 { return p.rank[int(part)*len(p.nodes)
 
 // aim returns the targets of a partition: copies on the first nodes that are not
 // this one, and for who asks the first node, a pointer if that is this node and
-// another worker is asked.
+// another worker is asked. A node that alone accepts sessions is covered by those
+// that drain, until they leave.
 func (p *plan) aim(part uint16, copies int) []*Link {
 	targets := make([]*Link, 0, p.width)
 	for i, n := range p.order(part) {
@@ -152,6 +165,11 @@ func (p *plan) aim(part uint16, copies int) []*Link {
 		}
 		if len(targets) == p.width {
 			break
+		}
+	}
+	if len(p.nodes) == 1 && p.nodes[0].self {
+		for _, node := range p.draining[:min(len(p.draining), copies)] {
+			targets = append(targets, node.worker(part))
 		}
 	}
 	return targets

@@ -272,6 +272,7 @@ func (c *nest) crewDrained(a *audience) {
 	if r := crewOf(t, n[1].admin); !r.View.Nodes[0].Draining || r.View.Nodes[1].Draining {
 		t.Errorf("view %+v", r.View)
 	}
+	b.more(1) // it holds copies until it leaves
 	n[1].cluster(t, "drain", "n1", "--undo")
 	c.crewed()
 	n[1].cluster(t, "rebalance")
