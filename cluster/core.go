@@ -111,7 +111,8 @@ type Core struct {
 	away    moveAway
 	meeting meeting
 	tally   tally
-	applied uint64 // View.Version
+	gather  gathering // but for Gathering
+	applied uint64    // View.Version
 
 	viewed atomic.Int64 // when the latest view was applied
 }
@@ -274,6 +275,7 @@ func (c *Core) Step() (more bool) {
 	c.tidy.step(c, now)
 	c.meeting.step(c, now)
 	c.tally.step(c, now)
+	c.gather.step(c, now)
 	return more
 }
 

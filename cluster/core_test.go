@@ -289,29 +289,6 @@ func TestCoreFetches(t *testing.T) {
 	w.ok(t)
 }
 
-// Doubt lasts for a while after processes have come or gone, and for as long as
-// one is missing.
-func TestCoreDoubt(t *testing.T) {
-	w := newTestCores(t, 3, true)
-	c := w.procs[0].core
-	if !c.Doubt() {
-		t.Error("none at the beginning")
-	}
-	w.recover(2 * doubtfulFor)
-	if c.Doubt() {
-		t.Error("some although all are there")
-	}
-	w.kill(w.procs[2], false)
-	w.recover(2 * doubtfulFor)
-	if !c.Doubt() {
-		t.Error("none although a node is dead")
-	}
-	if alone := NewCore(CoreOptions{Self: Peer{PeerID: w.procs[0].id}, Store: w.procs[0].store, Now: func() time.Duration { return time.Hour }}); !alone.Doubt() {
-		t.Error("none although nobody was met yet")
-	}
-	w.ok(t)
-}
-
 func TestCoreDrains(t *testing.T) {
 	w := newTestCores(t, 4, true)
 	p := w.procs[0]

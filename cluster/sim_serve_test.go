@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -101,8 +102,10 @@ func (st *simStore) get(to simStream, s *simSession, stream, after string) {
 		return
 	}
 	n, seq := atou(stream), atou(after)
-	if seq>>epochBits > s.log.turn() {
-		// It had a newer home, on the other side of a split.
+	numbered := slices.ContainsFunc(s.log.Events, func(e Event) bool { return e.Seq == seq })
+	if seq>>epochBits > s.log.turn() || seq>>epochBits < s.log.turn() && !numbered && st.p.core.Gathering(s.ref, seq) {
+		// It had a newer home, on the other side of a split, or heard more of a
+		// lost one than is here.
 		st.out(to, ReplyLast, "refused "+utoa(uint32(RefusedUnavailable))+"\n")
 		return
 	}

@@ -183,6 +183,7 @@ func (c *Core) take(ref uint64, id ID) {
 // locked.
 func (c *Core) seize(ref uint64, former *Link, s *Session) {
 	epoch := takeoverEpoch(s.Epoch, c.plan.Load().place)
+	c.gather.begin(c, ref)
 	if !c.o.Store.Promote(ref, epoch, true) {
 		return
 	}

@@ -13,7 +13,7 @@ func (s *Server) resume(x *Exchange, ref uint64, sess *Session) {
 		s.badHTTP(x, 400, "Last-Event-ID is none of ours")
 		return
 	}
-	if s.outrun(sess, after) {
+	if s.outrun(sess, after) || s.ahead(ref, sess, after) {
 		x.moving(nil)
 		return
 	}
@@ -122,6 +122,13 @@ func (s *Server) replay(x *Exchange, sess *Session, stream, after uint32) bool {
 // say so, or had one that is lost.
 func (s *Server) outrun(sess *Session, after uint32) bool {
 	return s.o.Doubt != nil && after>>epochShift > (s.o.Events.Last(sess.Log)+1)>>epochShift && s.o.Doubt()
+}
+
+// ahead reports whether a client has heard more of a lost home than the log here
+// has, as long as another copy may bring that. The delivery lock is held.
+func (s *Server) ahead(ref uint64, sess *Session, after uint32) bool {
+	return s.o.Gathering != nil && after>>epochShift < (s.o.Events.Last(sess.Log)+1)>>epochShift &&
+		!s.o.Events.Numbered(sess.Log, after) && s.o.Gathering(ref, after)
 }
 
 // uncovered says that a stream cannot be taken up again.

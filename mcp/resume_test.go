@@ -203,57 +203,6 @@ func TestLostEvents(t *testing.T) {
 	}
 }
 
-// TestOutrun: a client whose last event is of a later takeover than is known
-// here has heard a newer home. It is told to come again for as long as that may
-// say so, and that its events are lost from then on.
-func TestOutrun(t *testing.T) {
-	doubt := true
-	b := newTestbed(func(o *Options) { o.Events, o.Doubt = newFakeEvents(), func() bool { return doubt } })
-	header, ref := b.newSession(t, 1, "2025-11-25")
-	b.getAfter(2, header, "")
-	if err := b.Notify(ref, "m", nil); err != nil {
-		t.Fatal(err)
-	}
-	b.disconnect(2)
-	b.rpc(3, resumable)
-	tcp, _ := b.sessions.Load(b.sessions.last)
-	b.closeConn(3)
-	for _, last := range []string{"1-400001", "2-400001", "80000001-400001"} {
-		doubt = true
-		b.host.take(4)
-		if out := b.getAfter(4, header, last); !strings.HasPrefix(out, "HTTP/1.1 503") || !strings.Contains(out, "Retry-After: 1\r\n") {
-			t.Errorf("after %s: %s", last, out)
-		}
-		if sess, _ := b.sessions.Load(ref); sess.Gets != 1 || sess.Stream != 0 {
-			t.Errorf("after %s: %+v", last, sess)
-		}
-		doubt = false
-		b.host.take(5)
-		if out := b.getAfter(5, header, last); !strings.HasPrefix(out, "HTTP/1.1 404") {
-			t.Errorf("after %s, without doubt: %s", last, out)
-		}
-	}
-	for _, want := range []struct {
-		doubt bool
-		code  string
-	}{{true, "-32000"}, {false, "-32001"}} {
-		doubt = want.doubt
-		b.rpc(6, resuming(tcp.ID, "1-400001"))
-		if out := b.host.take(6); !strings.Contains(out, want.code) || strings.Contains(out, "result") || b.words[6] != 0 {
-			t.Errorf("doubt %v: %s", want.doubt, out)
-		}
-	}
-	doubt = true
-	b.host.take(7)
-	if out := b.getAfter(7, header, "1-fff"); !strings.HasPrefix(out, "HTTP/1.1 404") { // of this home's own takeover
-		t.Errorf("never drawn: %s", out)
-	}
-	b.host.take(8)
-	if out := b.getAfter(8, header, "1-1"); !strings.HasPrefix(out, "HTTP/1.1 200") {
-		t.Errorf("its own event: %s", out)
-	}
-}
-
 // TestStreamsThatCannotOpen: a client that is gone before its stream is open
 // leaves none behind.
 func TestStreamsThatCannotOpen(t *testing.T) {

@@ -72,6 +72,10 @@ type Options struct {
 	// has not heard yet. What looks lost by a client's last event id is then
 	// refused for a while only. nil: never.
 	Doubt func() bool
+	// Gathering reports whether other copies of a session that was taken over a
+	// moment ago may still bring an event of that number, which its log lacks. Its
+	// client is asked to come again then. nil: never.
+	Gathering func(ref uint64, seq uint32) bool
 
 	// Tasks configures tools that run as tasks; without Tasks.Run there are none.
 	Tasks TaskOptions

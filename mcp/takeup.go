@@ -141,7 +141,7 @@ func (s *Server) replaceTCP(x *RPC, c *Call) (before StreamID, e *codec.Error) {
 	if sess.Home != 0 {
 		return 0, errElsewhere
 	}
-	if s.outrun(&sess, x.after) {
+	if s.outrun(&sess, x.after) || s.ahead(c.session, &sess, x.after) {
 		return 0, errElsewhere
 	}
 	mark := len(x.Out)

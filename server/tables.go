@@ -57,7 +57,7 @@ func (s *Server) mcpOptions(clients *session.Interner) mcp.Options {
 	}
 	if s.node != nil {
 		m.Lapsed = s.node.engine.Lapsed
-		m.Doubt = s.node.engine.Core().Doubt
+		m.Doubt, m.Gathering = s.node.engine.Core().Doubt, s.node.engine.Core().Gathering
 	}
 	return m
 }
