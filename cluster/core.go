@@ -95,6 +95,7 @@ type Core struct {
 	parting parting
 	pubs    publishing // guarded by mu
 	notes   notes
+	copying copying
 	fetches fetches // guarded by mu
 	// arriving are the epochs of sessions that were handed over to this peer and
 	// have not come home yet, by ref.
@@ -276,6 +277,7 @@ func (c *Core) Step() (more bool) {
 	c.meeting.step(c, now)
 	c.tally.step(c, now)
 	c.gather.step(c, now)
+	c.copying.step(c, now)
 	return more
 }
 

@@ -187,11 +187,13 @@ func (a *audience) post(ctx context.Context, node *member, session, body string)
 	return res.StatusCode, res.Header, answer, err
 }
 
+const beginning = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25",` +
+	`"capabilities":{"elicitation":{}},"clientInfo":{"name":"e2e","version":"1"}}}`
+
 // initialize opens the session on the client's first node.
 func (l *listener) initialize(ctx context.Context) error {
 	node := l.a.c.members[l.at.Load()]
-	status, head, body, err := l.a.post(ctx, node, "", `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25",`+
-		`"capabilities":{"elicitation":{}},"clientInfo":{"name":"e2e","version":"1"}}}`)
+	status, head, body, err := l.a.post(ctx, node, "", beginning)
 	if l.session = head.Get("Mcp-Session-Id"); err != nil || status != http.StatusOK || l.session == "" {
 		return fmt.Errorf("initialize on %s: status %d, %w: %s", node.name, status, err, body)
 	}

@@ -46,6 +46,9 @@ func serveInitialize(ctx context.Context, c *Call) error {
 		err = c.begin(Session{
 			Client: c.s.intern(client), Caps: parseCapabilities(caps), Protocol: rev, State: StateInitialized,
 		}, resume.wanted)
+		if err == nil {
+			err = c.copied(ctx)
+		}
 	}
 	if err != nil {
 		return err
@@ -87,6 +90,26 @@ func (c *Call) begin(sess Session, resumable bool) error {
 	c.s.count.sessionsCreated.Add(1)
 	c.session, c.rev = ref, sess.Protocol
 	c.who = identity{sess.ID, sess.Client, sess.LogLevel}
+	return nil
+}
+
+// copied waits until the session that has just begun would survive this process.
+// With too many who wait it ends the session: its client would not know that it
+// may be lost.
+func (c *Call) copied(ctx context.Context) error {
+	s := c.s
+	if sess, ok := s.o.Sessions.Load(c.session); s.o.Copied == nil || c.sink.worker == nil || !ok || sess.Bound() {
+		return nil
+	}
+	if c.sink.worker.Leave(false) != nil {
+		if last, ok := s.o.Sessions.Delete(c.session); ok {
+			s.endSession(c.session, last, ErrSessionEnded)
+		}
+		c.session = 0
+		return errTooMany
+	}
+	defer c.sink.worker.Return()
+	s.o.Copied(ctx, c.session)
 	return nil
 }
 

@@ -59,7 +59,7 @@ var methods = func() map[string]*method {
 // user code that did not declare itself cheap.
 func (s *Server) inline(m *method, params []byte) bool {
 	if m == nil || !m.user {
-		return true
+		return m == nil || m.name != "initialize" || s.o.Copied == nil
 	}
 	if s.o.Backend != nil {
 		return false

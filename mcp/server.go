@@ -56,6 +56,11 @@ type Options struct {
 	// session cannot be had now. nil: sessions are here or nowhere.
 	Fetch func(ctx context.Context, id [16]byte) (ref uint64, err error)
 
+	// Copied returns when a session that has just begun would survive this
+	// process, or when that has taken too long: initialize is answered then. It may
+	// block until ctx is done. nil: at once.
+	Copied func(ctx context.Context, ref uint64)
+
 	// Intern turns a client's name and version, "name/version", into a number,
 	// with at most so many distinct ones; 0 is "other". nil: clients of sessions
 	// are not told apart.

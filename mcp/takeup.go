@@ -47,10 +47,15 @@ func (c *Call) resumption(meta []byte) (r resumption, err error) {
 }
 
 // Fetches reports whether a request over TCP may block although Knows calls it
-// inline: it takes up a session that may have to be fetched (Options.Fetch).
-// Served without a Worker it is refused unless the session is here.
+// inline: it takes up a session that may have to be fetched (Options.Fetch), or
+// begins one of which copies are made (Options.Copied). Served without a Worker
+// the first is refused unless the session is here, and the second does not wait.
 func (s *Server) Fetches(method, params []byte) bool {
-	return s.o.Fetch != nil && string(method) == "initialize" && member(member(member(params, "_meta"), metaResume), "sessionId") != nil
+	if s.o.Fetch == nil && s.o.Copied == nil || string(method) != "initialize" {
+		return false
+	}
+	resume := member(member(params, "_meta"), metaResume)
+	return resume != nil && (s.o.Copied != nil || member(resume, "sessionId") != nil)
 }
 
 // takeUp makes an earlier session that of the call. What it agreed on then

@@ -58,6 +58,9 @@ func (s *Server) mcpOptions(clients *session.Interner) mcp.Options {
 	if s.node != nil {
 		m.Lapsed = s.node.engine.Lapsed
 		m.Doubt, m.Gathering = s.node.engine.Core().Doubt, s.node.engine.Core().Gathering
+		if s.node.o.Acked {
+			m.Copied = s.node.engine.Core().Copied
+		}
 	}
 	return m
 }
