@@ -80,9 +80,9 @@ compile: ## compile every package for Linux and macOS
 .PHONY: test
 test: ## everything: vet, unit, race, simulation, fuzz, end to end, conformance, density (how long each took is printed)
 	@scripts/lanes.sh \
-		'nice:10 vet-linux unit race' \
-		'clients after:vet-linux conformance e2e density-connections after:compile-race e2e-race-short after:race density-memory' \
-		'nice:19 after:vet-linux compile-race fuzz vet-others after:race simulate-fixed'
+		'nice:5 vet-linux unit race fuzz' \
+		'clients after:vet-linux conformance e2e density-connections after:compile-race e2e-race-short after:fuzz density-memory' \
+		'idle after:vet-linux compile-race vet-others after:race simulate-fixed'
 
 .PHONY: unit
 unit: ## unit, property, budget and house tests (RUN=regexp)

@@ -5,7 +5,8 @@
 #   scripts/lanes.sh 'LANE' 'LANE'...
 #
 # A lane is a line of words: a target; after:TARGET, which waits for the end of
-# one in another lane; nice:N, for what comes after it in this lane.
+# one in another lane; nice:N, for what comes after it in this lane; idle, which
+# gives that the time which nobody else wants, and takes it back at once.
 #
 # What a target prints appears when it has ended, in one piece, with the seconds
 # it took and the processor seconds it used. The first that fails ends all
@@ -28,16 +29,18 @@ done
 # lane WORD...: $work/TARGET.took says that one has ended well, $work/failed
 # which has not, $work/stop that none may begin.
 lane() {
-  local word nice=0 code TIMEFORMAT='%0R %0U %0S'
+  local word code TIMEFORMAT='%0R %0U %0S'
+  local -a as=(nice -n 0)
   for word in "$@"; do
     case $word in
-      nice:*) nice=${word#nice:} ;;
+      nice:*) as=(nice -n "${word#nice:}") ;;
+      idle) if command -v chrt >/dev/null; then as=(chrt --idle 0); else as=(nice -n 19); fi ;;
       after:*) until [ -e "$work/${word#after:}.took" ] || [ -e "$work/stop" ]; do sleep 0.2; done ;;
       *)
         [ ! -e "$work/stop" ] || return 0
         echo "$word begins"
         code=0
-        { time nice -n "$nice" "${MAKE:-make}" --no-print-directory "$word" >"$logs/$word.log" 2>&1; } 2>"$work/time.$word" || code=$?
+        { time "${as[@]}" "${MAKE:-make}" --no-print-directory "$word" >"$logs/$word.log" 2>&1; } 2>"$work/time.$word" || code=$?
         if [ "$code" -ne 0 ]; then
           mkdir "$work/failed" 2>/dev/null && echo "$word $code" >"$work/failed/first"
           return 1
