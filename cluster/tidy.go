@@ -17,7 +17,7 @@ type tidying struct {
 	differed  map[*Link][]uint16 // guarded by Core.mu; partitions that differed in the last round
 	moved     []announced
 	look      time.Duration // when those are looked at again
-	filled    bool // everybody had what they are to hold
+	filled    bool          // everybody had what they are to hold
 }
 
 // announced is a session that has come here: those who have copies of a former
