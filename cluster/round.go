@@ -55,7 +55,7 @@ type underway struct {
 }
 
 const (
-	roundVisits = 2048 // sessions: as many may have events that wait to be written
+	roundVisits = 4096 // sessions: as many may have events that wait to be written
 	roundLength = 64   // publications
 	roundBytes  = 1 << 20
 )
