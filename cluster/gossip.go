@@ -24,9 +24,12 @@ type gossipOptions struct {
 	keys      [][]byte // the first encrypts, all decrypt; none: plaintext
 	logger    *slog.Logger
 
-	// Both are called under locks of memberlist and must not call it.
+	// These are called under locks of memberlist and must not call it.
 	meta   func() []byte
 	events func(gossipEvent)
+	// What is told with each exchange of states, and what others tell.
+	left     func() []byte
+	takeLeft func([]byte)
 }
 
 // gossipEvent is one change of one node in the eyes of gossip.
@@ -289,7 +292,7 @@ func (d *delegate) NodeMeta(int) []byte { return d.o.meta() }
 // Gossip carries members only: its queue of user messages is last in, first
 // out, and drops when full.
 
-func (d *delegate) NotifyMsg([]byte)                {}
-func (d *delegate) GetBroadcasts(int, int) [][]byte { return nil }
-func (d *delegate) LocalState(bool) []byte          { return nil }
-func (d *delegate) MergeRemoteState([]byte, bool)   {}
+func (d *delegate) NotifyMsg([]byte)                  {}
+func (d *delegate) GetBroadcasts(int, int) [][]byte   { return nil }
+func (d *delegate) LocalState(bool) []byte            { return d.o.left() }
+func (d *delegate) MergeRemoteState(p []byte, _ bool) { d.o.takeLeft(p) }

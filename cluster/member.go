@@ -121,7 +121,7 @@ func (m *Members) Start() error {
 
 	g, err := startGossip(gossipOptions{
 		name: m.o.Node, bind: m.o.Gossip, advertise: m.o.Advertise, label: m.o.Label, keys: m.o.Keys,
-		logger: m.log, meta: m.metaData, events: m.onGossip,
+		logger: m.log, meta: m.metaData, events: m.onGossip, left: m.leftState, takeLeft: m.takeLeft,
 	})
 	if err != nil {
 		m.mu.Lock()
