@@ -46,6 +46,9 @@ func TestPageDraws(t *testing.T) {
 	if s := text.String(); strings.Contains(s, "a <note>") || !strings.Contains(s, "a &lt;note&gt;") {
 		t.Error("a text stands in the page as it is")
 	}
+	if s := text.String(); strings.Index(s, `<a href="#resources.memory">`) > strings.Index(s, `<a href="#performance.p99">`) || !strings.Contains(s, "floor ≤ 4,096") {
+		t.Error("what failed does not stand first")
+	}
 	file := filepath.Join(dir, "report.html")
 	if err := os.WriteFile(file, text.Bytes(), 0o600); err != nil {
 		t.Fatal(err)

@@ -44,6 +44,7 @@ type pageData struct {
 	*Report
 	Outcome     Verdict
 	Groups      []group
+	Open        []*Check // those that missed a limit, failed ones first
 	Style, Code template.HTML
 	Data        template.JS
 	Counts      []struct {
@@ -75,6 +76,13 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		}
 		last := &d.Groups[len(d.Groups)-1]
 		last.Checks = append(last.Checks, c)
+	}
+	for _, v := range []Verdict{Failed, BelowBar} {
+		for i := range r.Checks {
+			if r.Checks[i].Verdict == v {
+				d.Open = append(d.Open, &r.Checks[i])
+			}
+		}
 	}
 	d.Style = template.HTML("<style>" + asset("uPlot.min.css") + asset("page.css") + "</style>")
 	d.Code = template.HTML("<script>" + asset("uPlot.iife.min.js") + asset("page.js") + "</script>")
