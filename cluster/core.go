@@ -102,6 +102,8 @@ type Core struct {
 	arriving map[uint64]uint32 // guarded by mu
 	leaving  departures        // guarded by mu
 	merging  merges            // guarded by mu
+	// dismissing are clients of sessions that have a newer home.
+	dismissing dismissals // guarded by mu
 
 	// Used by Step only.
 	spread  spreading
@@ -273,6 +275,7 @@ func (c *Core) Step() (more bool) {
 	c.fetches.expire(c, now)
 	c.stranded(now)
 	c.merging.step(c, now)
+	c.dismissing.step(c, now)
 	c.tidy.step(c, now)
 	c.meeting.step(c, now)
 	c.tally.step(c, now)

@@ -68,6 +68,9 @@ func (c *Core) acceptLocked(l *Link, s *Snapshot, moved bool) (ref uint64) {
 	if len(extra) > 0 {
 		c.merge(l, s.ID, extra)
 	}
+	if cur.Home == 0 {
+		c.dismiss(ref, s.ID)
+	}
 	return ref
 }
 
@@ -179,6 +182,9 @@ func (c *Core) pointTo(ref uint64, cur *Session, home *Link, epoch uint32) {
 	extra, ok := c.o.Store.Replace(ref, &bare)
 	if ok && (cur.Home == 0 || epoch>>movesBits != cur.Epoch>>movesBits) {
 		c.merge(home, cur.ID, extra)
+	}
+	if cur.Home == 0 {
+		c.dismiss(ref, cur.ID)
 	}
 }
 

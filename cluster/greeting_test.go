@@ -19,9 +19,13 @@ func TestGreetingOfAPeerThatHadLostUs(t *testing.T) {
 		t.Fatal("nobody was lost, and somebody is waited for")
 	}
 	now += time.Minute
-	g.came(a, live, now)
+	g.greets(b, now)
+	greet := g.came(a, live, now)
 	if !g.missing(now) || len(g.waited) != 2 {
 		t.Fatalf("%d are waited for, want the two others", len(g.waited))
+	}
+	if len(greet) != 2 || greet[0] != a || greet[1] != c {
+		t.Fatalf("greets %d, want who greeted and who was not greeted a moment ago", len(greet))
 	}
 	g.came(b, live, now)
 	if !g.missing(now) {
@@ -35,6 +39,19 @@ func TestGreetingOfAPeerThatHadLostUs(t *testing.T) {
 	g.came(b, live, now)
 	if !g.missing(now) || g.missing(now+greetingWait) {
 		t.Fatal("who had not lost us is waited for without end, or not at all")
+	}
+	now += time.Minute
+	if greet := g.came(b, live, now); len(greet) != 3 {
+		t.Fatalf("greets %d, want all", len(greet))
+	}
+	for _, l := range live {
+		g.greets(l, now)
+	}
+	if greet := g.came(b, live, now); len(greet) != 0 {
+		t.Fatal("greetings that go round for ever")
+	}
+	for _, l := range live {
+		g.came(l, live, now)
 	}
 	// One that was expected says nothing of the others.
 	now += time.Minute

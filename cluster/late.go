@@ -16,10 +16,18 @@ import (
 // Step uses it. It is bounded by the jobs of Step, and by the sessions.
 type lateWrites struct {
 	brought []uint64
-	writing []uint64
+	writing []lateWrite
 	marks   []linkMark // where the links have to get
 	by      time.Duration
 	waiting atomic.Bool // for the links; others read it
+}
+
+// lateWrite is a session with the number of the latest event in its log when the
+// marks were taken: what is brought to it while they are waited for is not behind
+// them.
+type lateWrite struct {
+	ref  uint64
+	last uint32
 }
 
 func (t *lateWrites) add(ref uint64) { t.brought = append(t.brought, ref) }
@@ -33,7 +41,10 @@ func (t *lateWrites) step(c *Core, now time.Duration) {
 	}
 	for t.busy() {
 		if len(t.writing) == 0 {
-			t.brought, t.writing = t.writing, t.brought
+			for _, ref := range t.brought {
+				t.writing = append(t.writing, lateWrite{ref, c.o.Store.Latest(ref)})
+			}
+			t.brought = t.brought[:0]
 			t.marks, t.by = c.marks(), now+flushWait
 			t.waiting.Store(true)
 		}
@@ -41,8 +52,8 @@ func (t *lateWrites) step(c *Core, now time.Duration) {
 			return // Written comes, or a verdict
 		}
 		t.waiting.Store(false)
-		for _, ref := range t.writing {
-			c.o.Store.Commit(ref)
+		for _, w := range t.writing {
+			c.o.Store.Commit(w.ref, w.last)
 		}
 		t.writing = t.writing[:0]
 	}

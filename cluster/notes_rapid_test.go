@@ -30,7 +30,8 @@ func (st *notesStore) Find(id ID) (uint64, bool) { return le.Uint64(id[:]), true
 func (st *notesStore) Load(ref uint64) (Session, bool) {
 	return Session{ID: notesID(ref), Home: st.home}, ref != 0
 }
-func (st *notesStore) Commit(uint64)                            {}
+func (st *notesStore) Commit(uint64, uint32)                    {}
+func (st *notesStore) Latest(uint64) uint32                     { return 0 }
 func (st *notesStore) PeerGone(uint32)                          {}
 func (st *notesStore) Range(uint32, func(uint64, Session) bool) {}
 

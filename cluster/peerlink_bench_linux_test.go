@@ -119,8 +119,9 @@ func (st *linkStore) SpreadTo(_ uint64, payload []byte, _ Origin, _ bool) error 
 	return nil
 }
 
-func (st *linkStore) Commit(uint64)   {}
-func (st *linkStore) PeerGone(uint32) {}
+func (st *linkStore) Commit(uint64, uint32) {}
+func (st *linkStore) Latest(uint64) uint32  { return 0 }
+func (st *linkStore) PeerGone(uint32)       {}
 
 // hear is the subscriber.
 func (st *linkStore) hear(msg []byte) {

@@ -207,8 +207,9 @@ const (
 )
 
 // greet tells a peer that has just come which publications were before it. Those
-// that are on their way it is sent as well, if they are to be held.
+// that are on their way it is sent as well, if they are to be held. Step calls it.
 func (c *Core) greet(l *Link) {
+	c.spread.greetings.greets(l, c.o.Now())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	before := c.pubs.last

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -119,15 +120,24 @@ func (st *simStore) send(s *simSession, msg string, o Origin, again bool) error 
 }
 
 // commit writes what the client of an open stream has not been sent.
-func (st *simStore) commit(s *simSession) {
+func (st *simStore) commit(s *simSession) { st.commitTo(s, math.MaxUint32) }
+
+func (st *simStore) commitTo(s *simSession, last uint32) {
 	from := s.unsent
-	s.unsent = 0
-	if from == 0 || s.Home != 0 || s.stream.conn == 0 {
+	switch {
+	case from == 0 || last < from:
+		return
+	case last < s.log.Last:
+		s.unsent = last + 1
+	default:
+		s.unsent = 0
+	}
+	if s.Home != 0 || s.stream.conn == 0 {
 		return // kept
 	}
 	text := ""
 	for i := range s.log.Events {
-		if e := &s.log.Events[i]; e.Stream == s.gets() && e.Seq >= from {
+		if e := &s.log.Events[i]; e.Stream == s.gets() && e.Seq >= from && e.Seq <= last {
 			text += st.eventText(e)
 		}
 	}
@@ -252,8 +262,15 @@ func (st *simStore) SpreadTo(ref uint64, payload []byte, origin Origin, again bo
 	return err
 }
 
-func (st *simStore) Commit(ref uint64) {
+func (st *simStore) Commit(ref uint64, last uint32) {
 	if s := st.byRef[ref]; s != nil {
-		st.commit(s)
+		st.commitTo(s, last)
 	}
+}
+
+func (st *simStore) Latest(ref uint64) uint32 {
+	if s := st.byRef[ref]; s != nil {
+		return s.log.Last
+	}
+	return 0
 }

@@ -26,11 +26,12 @@ type simSession struct {
 	client string
 	topics []string // the latest first
 	log    Log
-	stream simStream // the open one
-	busy   int       // calls in flight
-	opened bool      // a stream was opened since it was taken over
-	former []Event   // with the numbers that they have at a former home
-	unsent uint32    // from this event on the client of the open stream has none; 0: it has all
+	stream simStream   // the open one
+	busy   int         // calls in flight
+	opened bool        // a stream was opened since it was taken over
+	silent []simStream // until Dismiss
+	former []Event     // with the numbers that they have at a former home
+	unsent uint32      // from this event on the client of the open stream has none; 0: it has all
 }
 
 // simStream is a connection: of this process (from 0) or of a peer.
@@ -160,10 +161,9 @@ func (st *simStore) Replace(ref uint64, full *Snapshot) (extra []Event, ok bool)
 	if s.Home == 0 {
 		st.p.w.note("%s is fenced: %x epoch %d by %d, topics %v", st.p.id, s.ID[:2], s.Epoch, full.Epoch, s.topics)
 		if s.stream.conn != 0 {
-			st.out(s.stream, 0, "later\n")
+			s.silent = append(s.silent, s.stream)
 		}
-		st.endStream(s)
-		s.busy = 0
+		s.stream, s.busy = simStream{}, 0
 	}
 	for _, e := range s.log.Events {
 		if at, has := full.Log.at(e.Origin); !has || e.Seq < at {
@@ -173,6 +173,29 @@ func (st *simStore) Replace(ref uint64, full *Snapshot) (extra []Event, ok bool)
 	st.p.w.note("%s has %x from %v in epoch %x, not %x; pointer %v, %d more events", st.p.id, s.ID[:2], st.p.core.link(full.home()).peer, full.Epoch, s.Epoch, full.isPointer(), len(extra))
 	st.set(s, full)
 	return extra, true
+}
+
+func (st *simStore) Dismiss(ref uint64, ready bool) {
+	if s := st.byRef[ref]; s != nil {
+		st.p.w.note("%s dismisses the client of %x, ready %v", st.p.id, s.ID[:2], ready)
+		if !ready {
+			st.sayLater(s)
+		}
+		st.endSilent(s)
+	}
+}
+
+func (st *simStore) sayLater(s *simSession) {
+	for _, to := range s.silent {
+		st.out(to, 0, "later\n")
+	}
+}
+
+func (st *simStore) endSilent(s *simSession) {
+	for _, to := range s.silent {
+		st.out(to, ReplyClose, "goodbye\n")
+	}
+	s.silent = nil
 }
 
 func (l *Log) has(o Origin) bool {
@@ -258,6 +281,7 @@ func (st *simStore) Remove(ref uint64) {
 	if s := st.copyOf(ref); s != nil {
 		st.p.w.note("%s removes its copy of %x", st.p.id, s.ID[:2])
 		st.remove(s)
+		st.endSilent(s)
 	}
 }
 
@@ -265,6 +289,7 @@ func (st *simStore) End(ref uint64) {
 	if s := st.byRef[ref]; s != nil && s.Home == 0 {
 		st.remove(s)
 		st.gone[s.ID] = true
+		st.endSilent(s)
 		st.endStream(s)
 		st.p.core.Ended(ref, s.ID)
 	}

@@ -143,7 +143,9 @@ func (s *spreading) next(c *Core, now time.Duration) (u underway, ok bool) {
 				c.mu.Lock()
 				live := c.liveLinks()
 				c.mu.Unlock()
-				s.greetings.came(in.from, live, now)
+				for _, l := range s.greetings.came(in.from, live, now) {
+					c.greet(l)
+				}
 			}
 			s.seen[in.inc] = max(s.seen[in.inc], in.number)
 			s.done(c, &in, statusHeld, 0)

@@ -80,11 +80,14 @@ type Store interface {
 	// Adopt adds a copy. The error says that there is no room.
 	Adopt(s *Snapshot) (ref uint64, err error)
 	// Replace makes of the session ref the copy that s describes, whatever it
-	// was before. If this peer was its home, streams end and calls are
-	// cancelled before anything else is written to its client. It returns the
-	// events that the log had and s has not, or has under a higher number: a
+	// was before. If this peer was its home, calls are cancelled, nothing else is
+	// written to its client, and Dismiss follows. It returns the events that the log had and s has not, or has under a higher number: a
 	// client may know them by the one here.
 	Replace(ref uint64, s *Snapshot) (extra []Event, ok bool)
+	// Dismiss ends the streams that clients had here of a session that Replace
+	// has made a copy. With ready its home has all that this peer had, so that
+	// they may come there at once.
+	Dismiss(ref uint64, ready bool)
 	// Write stores State of a copy, Subscribe one change of its subscriptions,
 	// Append one event of its log.
 	Write(ref uint64, state uint64)
@@ -118,10 +121,12 @@ type Store interface {
 	// without a session. With again, logs are searched for the event first.
 	Spread(payload []byte, origin Origin, again bool) (Walk, error)
 	// SpreadTo puts an event into the log of one session, as Walk.Step does, and
-	// Commit writes to its client what it has not been sent. payload is valid until
-	// SpreadTo returns.
+	// Commit writes to its client what it has not been sent of the events numbered
+	// up to last; Latest returns the number of the latest one. payload is valid
+	// until SpreadTo returns.
 	SpreadTo(ref uint64, payload []byte, origin Origin, again bool) error
-	Commit(ref uint64)
+	Commit(ref uint64, last uint32)
+	Latest(ref uint64) uint32
 
 	// Serve serves a request for a session that is at home here. It came to a
 	// connection of another peer, to which output goes through Core.Reply, or,

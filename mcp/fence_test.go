@@ -1,6 +1,7 @@
 package mcp
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -32,5 +33,52 @@ func TestFence(t *testing.T) {
 	out := b.getAfter(11, header, "1-0")
 	if strings.Count(out, "notifications/late\"") != 1 || strings.Count(out, "notifications/later\"") != 1 {
 		t.Errorf("kept: %q", out)
+	}
+}
+
+// A session that had a newer home elsewhere all the time: nothing is written to
+// its client until that home knows what the client has had.
+func TestDismiss(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(b *fakePeer, ref uint64)
+		want string
+	}{
+		{"ready", func(b *fakePeer, ref uint64) { b.Dismiss(ref, true) }, "retry: 100\n"},
+		{"not ready", func(b *fakePeer, ref uint64) { b.Dismiss(ref, false) }, "retry: 1000\n"},
+		{"home again", func(b *fakePeer, ref uint64) {
+			b.Promote(ref, 2, true)
+			b.Dismiss(ref, true)
+		}, "retry: 100\n"},
+		{"ended", func(b *fakePeer, ref uint64) {
+			last, _ := b.sessions.Delete(ref)
+			b.SessionEnded(ref, last)
+		}, "0\r\n"},
+	} {
+		b := newFakeCluster(1).beds[0]
+		header, ref := b.newSession(t, 1, "2025-11-25")
+		b.get(t, 10, header)
+		b.get(t, 11, header)
+		for _, st := range []StreamID{10, 11} {
+			b.host.take(st)
+		}
+		if !b.Demote(ref, 7, 1) {
+			t.Fatal(c.name)
+		}
+		if err := b.sendToSession(ref, newNotice([]byte("{}"))); !errors.Is(err, ErrMoved) {
+			t.Error(c.name, err)
+		}
+		for _, st := range []StreamID{10, 11} {
+			if out := b.host.take(st); out != "" || b.host.ended[st] {
+				t.Errorf("%s: %q before the end, ended %v", c.name, out, b.host.ended[st])
+			}
+		}
+		c.end(b, ref)
+		b.Dismiss(ref, true) // once more: they are gone
+		for _, st := range []StreamID{10, 11} {
+			if out := b.host.take(st); strings.Count(out, c.want) != 1 || strings.Count(out, "0\r\n\r\n") != 1 || !b.host.ended[st] {
+				t.Errorf("%s: stream %d: %q, ended %v", c.name, st, out, b.host.ended[st])
+			}
+		}
 	}
 }

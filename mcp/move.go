@@ -92,10 +92,11 @@ func (s *Server) dropLog(log uint32) {
 }
 
 // Demote makes a copy of a session, whose home is elsewhere in that epoch: its
-// open streams end, so that its client comes back and finds the new home, its
-// calls are cancelled with ErrMoved, and nothing else is written to it. The
-// record of a copy is brought up to date. It reports false if there is no such
-// session or one of a higher epoch.
+// calls are cancelled with ErrMoved, and nothing else is written to its client.
+// Open streams stay open, so that it does not come to the new home before that
+// knows what the client has had from here, until Dismiss ends them. The record of
+// a copy is brought up to date. It reports false if there is no such session or
+// one of a higher epoch.
 func (s *Server) Demote(ref uint64, home, epoch uint32) bool {
 	was, ok := s.demote(ref, home, epoch)
 	if ok && was.Home == 0 {
@@ -113,15 +114,30 @@ func (s *Server) demote(ref uint64, home, epoch uint32) (was Session, ok bool) {
 	if !ok || was.Epoch > epoch || !s.leave(ref, home, epoch) {
 		return was, false
 	}
-	if was.Stream != 0 {
-		s.sendElsewhere(was.Stream, was.Flags, fencedRetry)
-	}
 	s.unsent.forget(ref)
 	s.former.take(ref)
-	for _, h := range s.held.drop(ref) {
-		s.sendElsewhere(h.st, h.flags, fencedRetry)
+	silent := append(s.silent.of(ref), s.held.drop(ref)...)
+	if was.Stream != 0 {
+		silent = append(silent, held{st: was.Stream, flags: was.Flags})
 	}
+	s.silent.set(ref, silent)
 	return was, true
+}
+
+// Dismiss ends the streams that clients had when Demote made a copy of their
+// session, so that they come back and find the new home: at once, if that is
+// ready for them.
+func (s *Server) Dismiss(ref uint64, ready bool) {
+	retry := fencedRetry
+	if ready {
+		retry = moveRetry
+	}
+	delivery := s.delivery(ref)
+	delivery.Lock()
+	defer delivery.Unlock()
+	for _, h := range s.silent.drop(ref) {
+		s.sendElsewhere(h.st, h.flags, retry)
+	}
 }
 
 // leave makes the record that of a copy without streams.

@@ -135,6 +135,7 @@ type Server struct {
 	held       heldStreams
 	unsent     unsent
 	former     former
+	silent     heldStreams // of sessions that Demote made copies
 	posts      posts
 	beating    beating
 	scratch    sync.Pool // of *buffer

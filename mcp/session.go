@@ -93,7 +93,7 @@ func (s *Server) endSession(ref uint64, last Session, cause error) {
 	}
 	s.unsent.forget(ref)
 	s.former.take(ref)
-	for _, h := range s.held.drop(ref) {
+	for _, h := range append(s.held.drop(ref), s.silent.drop(ref)...) {
 		s.endStream(h.st, h.flags)
 	}
 	if s.o.Events != nil {

@@ -190,12 +190,15 @@ func (sp *Spread) Commit(max int) (n int, done bool) {
 }
 
 // Commit writes to the client of a session what a Spread with Later, of Only that
-// session, has put into its log; that Spread remembers nothing.
-func (s *Server) Commit(ref uint64) {
+// session, has put into its log, as far as it is numbered up to last: what came
+// behind that is another Commit's. That Spread remembers nothing.
+func (s *Server) Commit(ref uint64, last uint32) {
 	delivery := s.delivery(ref)
 	delivery.Lock()
 	defer delivery.Unlock()
-	s.sendAllUnsent(ref)
+	for _, of := range s.unsent.streams(ref) {
+		s.sendUnsentTo(of, last)
+	}
 }
 
 // Close ends the walk before its end; afterwards and at the end it does

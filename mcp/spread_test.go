@@ -36,6 +36,7 @@ func newAudience(t *testing.T) *audience {
 	}
 	a.disconnect(a.streams["broken"])
 	a.Demote(a.ref["copy"], 2, 1)
+	a.Dismiss(a.ref["copy"], true)
 	a.host.take(a.streams["copy"])
 	a.sessions.Update(a.ref["grave"], func(s *Session) { s.LogLevel = LevelError })
 	a.sessions.Update(a.ref["quiet"], func(s *Session) { s.State = StateInitialized })

@@ -15,7 +15,7 @@ const (
 	// new home is ready.
 	moveRetry = 100 * time.Millisecond
 	// fencedRetry is the same for a client whose session had a newer home all the
-	// time: that one needs to hear first what was sent here.
+	// time, which has not said yet that it has heard what was sent here.
 	fencedRetry = time.Second
 )
 

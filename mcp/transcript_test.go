@@ -163,6 +163,7 @@ func (p *player) moveSession(t *testing.T, how string) {
 	switch how {
 	case "demote":
 		ok = p.Demote(ref, 2, sess.Epoch+1)
+		p.Dismiss(ref, false)
 	case "promote":
 		ok = p.Promote(ref, sess.Epoch+1, false)
 	case "hand over":

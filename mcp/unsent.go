@@ -163,6 +163,23 @@ func (s *Server) sendUnsent(of streamOf) bool {
 	return true
 }
 
+// sendUnsentTo writes what a stream has not been sent of the events up to a
+// number. The delivery lock is held.
+func (s *Server) sendUnsentTo(of streamOf, last uint32) {
+	w, ok := s.unsent.get(of)
+	switch {
+	case !ok || last < w.first:
+	case last >= w.last:
+		s.sendUnsent(of)
+	default:
+		s.unsent.sent(of, last)
+		if to, log, ok := s.awaiting(of); ok && !s.sendLoggedTo(to, log, w.first, last) {
+			s.unsent.replayed(of)
+			s.o.Host.End(to.st) // likewise
+		}
+	}
+}
+
 // sendAllUnsent is sendUnsent for every stream of a session.
 func (s *Server) sendAllUnsent(ref uint64) {
 	for _, of := range s.unsent.streams(ref) {
@@ -211,11 +228,18 @@ func (s *Server) awaiting(of streamOf) (to held, log uint32, ok bool) {
 // sendLogged writes a stream's events from a number on. It reports false if the
 // log has let one of them go.
 func (s *Server) sendLogged(to held, log, first uint32) bool {
+	return s.sendLoggedTo(to, log, first, math.MaxUint32)
+}
+
+// sendLoggedTo is sendLogged up to a number.
+func (s *Server) sendLoggedTo(to held, log, first, last uint32) bool {
 	b := s.getBuffer()
 	defer s.putBuffer(b)
 	chunked := to.flags&flagPlain == 0
 	covered := s.o.Events.Since(log, to.stream, first-1, func(seq uint32, msg []byte) {
-		b.b = appendNumbered(b.b, chunked, to.stream, seq, msg)
+		if seq <= last {
+			b.b = appendNumbered(b.b, chunked, to.stream, seq, msg)
+		}
 	})
 	if covered {
 		_ = s.o.Host.Send(to.st, b.b) // likewise

@@ -100,3 +100,32 @@ func TestUnsentEndsWithSession(t *testing.T) {
 		t.Errorf("Commit: %d, %v", n, done)
 	}
 }
+
+// Commit writes the events up to a number and leaves those behind it to wait.
+func TestCommitUpToANumber(t *testing.T) {
+	b := newFakeCluster(1).beds[0]
+	header, ref := b.newSession(t, 1, "2025-11-25")
+	b.get(t, 10, header)
+	b.host.take(10)
+	for n := range 3 {
+		sp := b.Spread(&Publication{Audience: ToSession, Method: "n/" + string('0'+byte(n))}, Origin{Peer: 9, Seq: uint64(n) + 1}).Only(ref)
+		sp.Later = true
+		for !sp.Step(1) {
+		}
+	}
+	for _, c := range []struct {
+		last  uint32
+		heard []string
+	}{{0, nil}, {2, []string{"n/0", "n/1"}}, {2, nil}, {3, []string{"n/2"}}, {9, nil}} {
+		b.Commit(ref, c.last)
+		out := b.host.take(10)
+		for _, text := range c.heard {
+			if !strings.Contains(out, text) {
+				t.Errorf("up to %d: %s is missing: %q", c.last, text, out)
+			}
+		}
+		if strings.Count(out, `"method"`) != len(c.heard) {
+			t.Errorf("up to %d: %q", c.last, out)
+		}
+	}
+}

@@ -311,7 +311,7 @@ func (c *fakeCore) Notify(_ context.Context, id cluster.ID, payload []byte, key 
 	if err := store.SpreadTo(ref, payload, c.origin(), key != ""); err != nil {
 		return err
 	}
-	store.Commit(ref)
+	store.Commit(ref, store.Latest(ref))
 	return nil
 }
 

@@ -165,6 +165,9 @@ func (t replicas) Replace(ref uint64, s *cluster.Snapshot) (extra []cluster.Even
 	return extra, ok
 }
 
+// Dismiss implements cluster.Store.
+func (t replicas) Dismiss(ref uint64, ready bool) { t.mcp().Dismiss(ref, ready) }
+
 // beyond returns the events of a log that another one has neither now nor has
 // let go, or has under higher numbers.
 func (t replicas) beyond(log uint32, other *cluster.Log) (extra []cluster.Event) {
@@ -339,7 +342,16 @@ func (t replicas) SpreadTo(ref uint64, payload []byte, origin cluster.Origin, ag
 }
 
 // Commit implements cluster.Store.
-func (t replicas) Commit(ref uint64) { t.mcp().Commit(ref) }
+func (t replicas) Commit(ref uint64, last uint32) { t.mcp().Commit(ref, last) }
+
+// Latest implements cluster.Store.
+func (t replicas) Latest(ref uint64) uint32 {
+	r, ok := t.table().Load(session.Ref(ref))
+	if !ok {
+		return 0
+	}
+	return t.log().Last(r.Log)
+}
 
 // Serve implements cluster.Store.
 func (t replicas) Serve(from uint32, conn uint64, msg []byte) {
