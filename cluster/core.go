@@ -101,6 +101,7 @@ type Core struct {
 	// have not come home yet, by ref.
 	arriving map[uint64]uint32 // guarded by mu
 	leaving  departures        // guarded by mu
+	roster   roster            // guarded by mu
 	merging  merges            // guarded by mu
 	// dismissing are clients of sessions that have a newer home.
 	dismissing dismissals // guarded by mu
@@ -139,7 +140,7 @@ func NewCore(o CoreOptions) *Core {
 	if o.Attention == nil {
 		o.Attention = func() {}
 	}
-	c := &Core{o: o, log: o.Logger, byInc: map[uint64]*Link{}}
+	c := &Core{o: o, log: o.Logger, byInc: map[uint64]*Link{}, roster: roster{o.Self.Node}}
 	c.scratch.New = func() any { return new(scratch) }
 	c.spread.seen, c.spread.refusing = map[uint64]uint64{}, map[uint64]uint64{}
 	c.spread.base, c.spread.round.most = map[uint64]uint64{}, roundVisits
@@ -309,6 +310,9 @@ func (c *Core) applyView(now time.Duration) {
 		return
 	}
 	c.applied = v.Version
+	for i := range v.Nodes {
+		c.roster.add(v.Nodes[i].Name)
+	}
 	c.viewed.Store(int64(now))
 	var live []*Link
 	for _, p := range v.Peers(nil) {

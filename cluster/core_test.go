@@ -343,3 +343,28 @@ func TestCoreRepairs(t *testing.T) {
 		t.Error("not counted")
 	}
 }
+
+// A notification finds a session whose home drains and whose copies are not made
+// yet: nobody who is to know it does, and all are asked.
+func TestCoreNotifiesWhoeverHasIt(t *testing.T) {
+	w := newTestCores(t, 3, true)
+	id, key, _ := w.procs[0].session()
+	a := w.procs[0].ask("get " + id + " - -")
+	for _, q := range w.procs {
+		q.draining["n1"] = true
+		q.see()
+	}
+	w.recover(200 * time.Millisecond)
+	for _, q := range w.procs[1:] {
+		q.store.remove(q.store.byID[key])
+	}
+	n, err := w.procs[2].core.startNote(key, []byte("one hello"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.recover(200 * time.Millisecond)
+	if !isDone(n.done) || n.err != nil || strings.Count(a.String(), "hello") != 1 {
+		t.Errorf("through %v, %v: %s", isDone(n.done), n.err, a)
+	}
+	w.ok(t)
+}

@@ -34,8 +34,8 @@ func (c *Core) bring(in *notifying) (ref uint64, how uint8) {
 	switch {
 	case f.ref != 0:
 		return f.ref, 0
-	case f.soon:
-		return 0, noteRetry
+	case f.known && (!f.home || in.hops == 0), c.taking.unsettled():
+		return 0, noteRetry // it is on its way, or who takes it over is being decided
 	case f.to == nil || in.hops == 0:
 		return 0, noteUnknown
 	}

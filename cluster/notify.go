@@ -17,6 +17,7 @@ type note struct {
 	deadline time.Duration
 	nextTry  time.Duration // 0: not now
 	unknown  bool          // the last who was asked did not know the session
+	asked    int           // how many peers were asked themselves, because nobody knew it
 	done     func(error)   // may be nil
 	err      error         // for done
 
@@ -202,8 +203,12 @@ const (
 func (t *notes) ended(c *Core, how uint8, numbers ...uint64) {
 	lost := how == noteUnknown && c.plan.Load().lost
 	var now time.Duration
-	if how == noteRetry || lost {
+	others := 0
+	switch {
+	case how == noteRetry || lost:
 		now = c.o.Now()
+	case how == noteUnknown:
+		now, others = c.o.Now(), min(c.lives(), askedMax)
 	}
 	var through *note
 	t.mu.Lock()
@@ -217,6 +222,9 @@ func (t *notes) ended(c *Core, how uint8, numbers ...uint64) {
 			through = t.end(n, nil, through)
 		case how == noteLost:
 			through = t.end(n, ErrNotHeld, through)
+		case how == noteUnknown && n.asked < others:
+			n.asked++ // those who are to hold it may not have been brought it yet
+			t.askAgain(n, now)
 		case how == noteUnknown && !lost:
 			through = t.end(n, ErrUnknown, through)
 		case how != notePassed:
@@ -248,7 +256,7 @@ func (t *notes) lost(now time.Duration) {
 // expire ends what has waited too long and asks again what is due.
 func (t *notes) expire(c *Core, now time.Duration) {
 	var through *note
-	var due []notifying
+	var due []asking
 	t.mu.Lock()
 	for n := t.oldest; n != nil && now >= n.deadline; n = t.oldest { // deadlines are in order
 		err := ErrNotHeld
@@ -265,7 +273,7 @@ func (t *notes) expire(c *Core, now time.Duration) {
 			left = append(left, number)
 		default:
 			n.nextTry = 0
-			due = append(due, n.travels(c))
+			due = append(due, asking{n.travels(c), n.asked})
 		}
 	}
 	if t.again = left; t.open == 0 {
@@ -277,6 +285,35 @@ func (t *notes) expire(c *Core, now time.Duration) {
 	t.mu.Unlock()
 	through.tell()
 	for _, in := range due {
-		c.later(func() { c.sendNote(in) })
+		c.later(func() { c.askOther(in) })
 	}
+}
+
+// asking is a notification that is asked for again.
+type asking struct {
+	notifying
+	asked int // which peer to ask if nothing is known here, 0: who is to know it
+}
+
+// askOther sends a notification to a peer that was not asked yet, unless the
+// session is known here.
+func (c *Core) askOther(a asking) {
+	c.mu.Lock()
+	links := c.liveLinks()
+	c.mu.Unlock()
+	if a.asked == 0 || a.asked > len(links) || c.find(a.id).known {
+		c.sendNote(a.notifying)
+		return
+	}
+	a.hops--
+	if links[a.asked-1].notify(&a.notifying) != nil {
+		c.notes.ended(c, noteRetry, a.number)
+	}
+}
+
+// lives returns how many peers are alive.
+func (c *Core) lives() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.liveLinks())
 }

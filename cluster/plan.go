@@ -29,9 +29,6 @@ type plan struct {
 	others  bool // other nodes are alive
 	alone   bool // there is no other node, nor one that may come back
 	lost    bool // a node is dead, or not found yet, that may have sessions nobody else has
-	// place is this node's place among all that are known, the dead included:
-	// others know the same ones, so it is another there.
-	place int
 }
 
 type planNode struct {
@@ -89,9 +86,6 @@ func (p *plan) read(c *Core, v *View) {
 		n := &v.Nodes[i]
 		self := n.Name == c.o.Self.Node
 		p.others = p.others || !self && n.State.Serves()
-		if self {
-			p.place = i
-		}
 		p.alone = p.alone && (self || n.State == Left)
 		p.lost = p.lost || n.State == Dead || n.State == Suspect
 		if !n.State.Serves() || len(p.nodes) == maxNodes {

@@ -207,7 +207,8 @@ const (
 )
 
 // greet tells a peer that has just come which publications were before it. Those
-// that are on their way it is sent as well, if they are to be held. Step calls it.
+// that are on their way it is sent as well, if they are to be held. And it
+// hears which nodes there are and were. Step calls it.
 func (c *Core) greet(l *Link) {
 	c.spread.greetings.greets(l, c.o.Now())
 	c.mu.Lock()
@@ -219,7 +220,7 @@ func (c *Core) greet(l *Link) {
 	b := binary.AppendUvarint([]byte{kindPublish}, before)
 	b = append(b, 0, 0, flagBegan)
 	b = appendOrigin(le.AppendUint64(b, 0), Origin{})
-	if l.must(batch.Data, b) != nil {
+	if l.must(batch.Data, c.roster.append(b)) != nil {
 		c.count.lostReplies.Add(1) // it seldom takes sessions from us until it has seen the next
 	}
 }

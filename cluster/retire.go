@@ -42,6 +42,19 @@ func (l *Link) retire() {
 	l.parts, l.retired = nil, l.life
 }
 
+// leave leaves a message for a peer that is dead, should it return: not for one
+// that is known not to.
+func (l *Link) leave(msg []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.retired == l.life {
+		return
+	}
+	if seq, err := l.m.AppendMust(batch.Data, msg); err == nil {
+		l.appended[batch.Data] = seq
+	}
+}
+
 // renew forgets what was on its way in both directions. rx and mu are held.
 func (l *Link) renew() {
 	l.life++

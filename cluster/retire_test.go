@@ -50,3 +50,33 @@ func TestCoreRetires(t *testing.T) {
 	w.checkCopies()
 	w.ok(t)
 }
+
+// A stream on a connection of a peer that was dead in its home's view, and never
+// thought so itself, ends: its client takes it up again.
+func TestCoreEndsStreamsOfWhoReturns(t *testing.T) {
+	w := newTestCores(t, 4, true)
+	p, q := w.procs[0], w.procs[1]
+	for _, each := range w.procs { // what is served on a draining node stays where it is
+		each.draining[q.id.Node] = true
+		each.see()
+	}
+	w.recover(200 * time.Millisecond)
+	id, key, _ := p.session()
+	a := q.ask("get " + id + " - -")
+	w.recover(200 * time.Millisecond)
+	if w.homeAt(key) != p || !a.conn.open {
+		t.Fatalf("at home at %v, open %v: %s", w.homeAt(key).id, a.conn.open, a)
+	}
+	w.block(q.id.Node, p.id.Node, true)
+	w.recover(2 * time.Second)
+	if p.alive()[q.id] || !q.alive()[p.id] || !a.conn.open {
+		t.Fatalf("seen alive: %v and %v, open %v", p.alive()[q.id], q.alive()[p.id], a.conn.open)
+	}
+	w.block(q.id.Node, p.id.Node, false)
+	w.recover(time.Second)
+	if a.conn.open {
+		t.Error("nobody writes to the stream, and it is open")
+	}
+	w.checkQuiet(q)
+	w.ok(t)
+}

@@ -266,11 +266,16 @@ func (c *Core) gone(l *Link, num uint64) {
 }
 
 // Reply sends bytes of a response, or of a stream, to a connection of a peer, as
-// Store.Serve named it. The error is ErrPeerGone, or batch.ErrFull: the peer
-// does not read.
+// Store.Serve named it. The error is batch.ErrFull, the peer does not read, or
+// ErrPeerGone: it is dead in our view. Should it return, it hears that the
+// connection has ended, because it may never have thought us dead.
 func (c *Core) Reply(to uint32, conn uint64, flags ReplyFlags, p []byte) error {
 	l := c.link(to)
-	if l == nil || !l.alive.Load() {
+	if l == nil {
+		return ErrPeerGone
+	}
+	if !l.alive.Load() {
+		l.leave(append(binary.AppendUvarint([]byte{kindReply}, conn), byte(ReplyClose)))
 		return ErrPeerGone
 	}
 	for {

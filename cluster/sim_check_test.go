@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,6 +24,8 @@ type simPub struct {
 	to      *client // of a notification
 	before  []*client
 	expect  []*client
+	begun   time.Duration // when it was last
+	ready   bool          // its publisher knew everybody then
 	over    bool
 	held    bool
 	// astray: it was on its way when a split began or ended, or a process
@@ -71,7 +74,7 @@ func (w *world) launch(pub *simPub) {
 		pub.out, err = pub.p.core.StartPublish([]byte(pub.payload), pub.key)
 	}
 	w.note("%s publishes %s %q: %v", pub.p.id, pub.payload, pub.key, err)
-	pub.over = err != nil
+	pub.begun, pub.ready, pub.over = w.now, pub.p.ready, err != nil
 }
 
 // checkPubs looks at what a process has published.
@@ -90,6 +93,12 @@ func (w *world) checkPubs(p *proc) {
 			continue
 		}
 		w.note("%s through: %v", pub.what, err)
+		switch {
+		case errors.Is(err, ErrUnknown) && pub.ready:
+			w.fail("%s: %s is told that client %d has no session", pub.what, p.id, pub.to.n)
+		case err != nil && w.quiet && pub.begun > w.rests && w.nodes() > 1:
+			w.fail("%s of %s fails in a cluster at rest: %w", pub.what, p.id, err)
+		}
 		if err != nil && w.quiet {
 			w.dump()
 		}
@@ -97,7 +106,7 @@ func (w *world) checkPubs(p *proc) {
 		pub.astray = pub.astray || w.now < w.settles
 		if pub.held {
 			w.expect(pub)
-		} else if pub.key != "" && !p.dead && (!w.quiet || w.chance(70)) {
+		} else if pub.key != "" && !p.dead && (!w.quiet || w.chance(70) && w.now+2*AckTimeoutDefault+simSettle < w.ends) {
 			pub.first = false
 			w.after(w.between(time.Millisecond, 200*time.Millisecond), func() {
 				p.do(func() { w.launch(pub) })

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/rookery-server/rookery/batch"
 )
 
 // This file is what the model keeps for clients: logs of events, and
@@ -172,7 +174,7 @@ func (st *simStore) tellBroken(to simStream, tries int) {
 		st.p.do(func() {
 			switch {
 			case !st.broken[to]:
-			case tries == 0 || st.p.core.Reply(to.from, to.conn, ReplyClose, nil) == nil:
+			case tries == 0 || !errors.Is(st.p.core.Reply(to.from, to.conn, ReplyClose, nil), batch.ErrFull):
 				delete(st.broken, to)
 			default:
 				st.tellBroken(to, tries-1)

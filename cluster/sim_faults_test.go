@@ -98,9 +98,9 @@ func (w *world) calm() {
 		f()
 	}
 	w.runUntil(w.now + 2*time.Second)
-	w.quiet = true
+	w.quiet, w.rests, w.ends = true, w.now+simSettle, w.now+20*time.Second
 	w.note("QUIET")
-	w.runUntil(w.now + 20*time.Second)
+	w.runUntil(w.ends)
 	for n := 0; n < 100 && w.speaking(); n++ {
 		w.runUntil(w.now + 10*time.Millisecond)
 	}
@@ -143,18 +143,17 @@ var simFaultNames = []string{"kill", "kill two", "crash", "split 3|1", "split 2|
 
 var simFaults = map[string]func(*world){
 	"kill": func(w *world) {
-		w.kill(w.any(), false)
+		w.killSome(1, false)
 		w.recover(4 * time.Second)
 		w.restart()
 	},
 	"kill two": func(w *world) {
-		w.kill(w.any(), false)
-		w.kill(w.any(), false)
+		w.killSome(2, false)
 		w.recover(4 * time.Second)
 		w.restart()
 	},
 	"crash": func(w *world) {
-		w.kill(w.any(), true)
+		w.killSome(1, true)
 		w.recover(4 * time.Second)
 		w.restart()
 	},
@@ -229,6 +228,30 @@ var simFaults = map[string]func(*world){
 func (w *world) any() *proc {
 	live := w.live()
 	return live[w.rng.IntN(len(live))]
+}
+
+// killSome ends n processes at once, on so few nodes that another one has a copy
+// of each session: what was killed with all its copies nobody can bring back.
+func (w *world) killSome(n int, machine bool) {
+	left := min(w.cfg.replicas, w.nodes()) - 1
+	hit := map[string]bool{}
+	for range n {
+		p := w.any()
+		if !hit[p.id.Node] && len(hit) == left {
+			continue
+		}
+		hit[p.id.Node] = true
+		w.kill(p, machine)
+	}
+}
+
+// nodes returns how many nodes have a process that runs.
+func (w *world) nodes() int {
+	all := map[string]bool{}
+	for _, p := range w.live() {
+		all[p.id.Node] = true
+	}
+	return len(all)
 }
 
 func (w *world) recover(d time.Duration) { w.runUntil(w.now + d) }

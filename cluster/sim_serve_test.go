@@ -168,6 +168,7 @@ func (st *simStore) ClientGone(from uint32, conn uint64) {
 func (st *simStore) PeerGone(link uint32) {
 	for _, s := range st.sorted() {
 		if s.stream.conn != 0 && s.stream.from == link {
+			_ = st.p.core.Reply(link, s.stream.conn, ReplyClose, nil)
 			s.stream = simStream{}
 		}
 	}

@@ -107,8 +107,19 @@ func (s *seeds) tried(seed uint64, w *world, err error) {
 	}
 	if err != nil {
 		s.failed++
-		s.t.Errorf("seed %d: %v\n\tgo test ./cluster -run TestSimulation -seed %d -simwithout '%s' -simtrace", seed, err, seed, *simWithout)
+		s.t.Errorf("seed %d: %v\nto replay it:\n\tgo test ./cluster -run '^TestSimulation$' -seed %d%s -simtrace", seed, err, seed, decided())
 	}
+}
+
+// decided returns the flags that decide, beside the seed, what happens.
+func decided() (s string) {
+	flag.Visit(func(f *flag.Flag) {
+		switch f.Name {
+		case "simworkers", "simwithout", "simfaults", "simstrict":
+			s += fmt.Sprintf(" -%s='%s'", f.Name, f.Value)
+		}
+	})
+	return s
 }
 
 // missedAllowed is in how many of n seeds a client may miss an event that

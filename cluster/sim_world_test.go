@@ -34,8 +34,11 @@ type world struct {
 	later   []func() // ends faults
 	owners  map[ownership]*proc
 	quiet   bool // no faults, no new work
-	doubled int  // events that clients had twice because of mayDouble
-	missed  int  // see missedBy
+	// From rests on nothing is under way that a fault has left; at ends it is
+	// looked at.
+	rests, ends time.Duration
+	doubled     int // events that clients had twice because of mayDouble
+	missed      int // see missedBy
 	// mayDouble says that a home may have written an event to a client that
 	// never reached a copy: a machine was lost, or the network between.
 	mayDouble bool

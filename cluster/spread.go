@@ -41,7 +41,7 @@ type incoming struct {
 	base    uint64 // the publisher's oldest that is not through
 	round   uint64 // to be reported
 	acked   bool
-	began   bool // no publication: number is the publisher's last when it first saw us
+	began   bool // no publication: number is the publisher's last when it first saw us, payload its roster
 	view    uint64
 	origin  Origin
 	payload []byte
@@ -141,6 +141,7 @@ func (s *spreading) next(c *Core, now time.Duration) (u underway, ok bool) {
 		if in.began {
 			if in.from != nil {
 				c.mu.Lock()
+				c.roster.read(in.payload)
 				live := c.liveLinks()
 				c.mu.Unlock()
 				for _, l := range s.greetings.came(in.from, live, now) {
@@ -215,7 +216,7 @@ func (s *spreading) settle(c *Core, now time.Duration) {
 		w := &s.waits[0]
 		p := c.plan.Load()
 		switch {
-		case p.hash != w.view || c.taking.unsettled():
+		case p.hash != w.view || c.taking.unsettled(), now-w.at > c.o.AckTimeout: // its publisher has given up
 			w.tell(c, statusRetry)
 		case !p.alone && (!p.others || !c.fill.covered(c) || !w.held() || c.leftBefore(w.at)):
 			return

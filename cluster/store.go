@@ -140,7 +140,8 @@ type Store interface {
 	// Refuse answers the request that Route took.
 	Refuse(conn uint64, why Refusal)
 	// PeerGone says that a peer will not be heard of again: its connections are
-	// gone, and what waits for it here ends.
+	// gone, and what waits for it here ends: the Store says so with Core.Reply of
+	// ReplyClose on each, for a peer that does return.
 	PeerGone(link uint32)
 }
 

@@ -133,6 +133,8 @@ func (t *takeover) see(c *Core, p *plan, ref uint64, s *Session) {
 	part := shard.PartitionOf(shard.Key(s.ID))
 	next, here := p.successor(part, l.peer.Node)
 	switch {
+	case here && s.isPointer():
+		c.forget(ref, *s) // those who have a copy ask whether we have one, and take it themselves
 	case here:
 		c.take(ref, s.ID)
 	case next != nil:
@@ -182,7 +184,7 @@ func (c *Core) take(ref uint64, id ID) {
 // seize makes this peer home of a copy without the former home's help. The ID is
 // locked.
 func (c *Core) seize(ref uint64, former *Link, s *Session) {
-	epoch := takeoverEpoch(s.Epoch, c.plan.Load().place)
+	epoch := takeoverEpoch(s.Epoch, c.place())
 	c.gather.begin(c, ref)
 	if !c.o.Store.Promote(ref, epoch, true) {
 		return

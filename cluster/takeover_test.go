@@ -1,6 +1,11 @@
 package cluster
 
-import "testing"
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+)
 
 // Each takeover counts more than the one before and than all moves that the lost
 // home may have made since, and no two nodes make the same of it.
@@ -19,4 +24,49 @@ func TestTakeoverEpochGrows(t *testing.T) {
 			seen[next] = place
 		}
 	}
+}
+
+// Who only knows where a session was does not promise that it will be at home
+// there: when it was killed with all its copies, callers hear that it is gone.
+func TestCoreForgetsWhatIsLost(t *testing.T) {
+	w := newWorld(1, false)
+	w.cfg = simConfig{nodes: 2, workers: 2, replicas: 3, acked: true, delay: time.Millisecond}
+	w.begin()
+	w.recover(300 * time.Millisecond)
+	p, copied, home, other := w.procs[0], w.procs[1], w.procs[2], w.procs[3]
+	var id string
+	var key ID
+	for {
+		id, key, _ = p.session()
+		home.ask("get " + id + " - -")
+		w.recover(2 * time.Second)
+		if s := copied.store.byID[key]; w.homeAt(key) == home && s != nil && !s.isPointer() {
+			break
+		}
+	}
+	if s := p.store.byID[key]; s != nil && !s.isPointer() {
+		t.Fatalf("%s has a copy too", p.id)
+	}
+	w.kill(home, false)
+	w.kill(copied, false)
+	w.recover(2 * time.Second)
+	for _, q := range []*proc{p, other} {
+		n, err := q.core.startNote(key, []byte("one x"), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := q.ask("call " + id)
+		w.recover(time.Second)
+		if !isDone(n.done) || !errors.Is(n.err, ErrUnknown) {
+			t.Errorf("%s: a notification: through %v, %v", q.id, isDone(n.done), n.err)
+		}
+		if a.String() != fmt.Sprint("refused ", RefusedUnknown) {
+			t.Errorf("%s: a request: %s", q.id, a)
+		}
+		if q.store.byID[key] != nil {
+			t.Errorf("%s: remembers it", q.id)
+		}
+		w.checkQuiet(q)
+	}
+	w.ok(t)
 }

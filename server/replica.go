@@ -381,6 +381,8 @@ func (t replicas) Refuse(conn uint64, why cluster.Refusal) { t.c.refuse(conn, wh
 // core's to refuse.
 func (t replicas) PeerGone(link uint32) {
 	for _, r := range t.c.remotes.ofLink(link) {
+		// Should the peer return, its client must not wait for us.
+		_ = t.c.core.Reply(r.link, r.conn, cluster.ReplyClose, nil)
 		t.c.clientGone(r)
 	}
 }
