@@ -159,7 +159,9 @@ func (c *Core) try(r *route) {
 		r.retryAt = c.o.Now() + routeAgain
 		return
 	case to == nil || to.leaving.Load() || slices.Contains(r.tried, to):
-		r.unsure = r.unsure || f.home && to.leaving.Load() // it will be at home elsewhere
+		// It will be at home elsewhere, or its home is lost and what is here of it
+		// waits for who takes it over.
+		r.unsure = r.unsure || f.home && to.leaving.Load() || f.known && !f.home
 		to = c.nextToAsk(r)
 	}
 	if to == nil {

@@ -70,3 +70,44 @@ func TestCoreForgetsWhatIsLost(t *testing.T) {
 	}
 	w.ok(t)
 }
+
+// Who has a copy of a session whose home is lost does not call it unknown because
+// the peer that is to take it over has just forgotten where it was: the copy is
+// taken over here, a little later.
+func TestCoreKnowsWhatWaitsForTakeover(t *testing.T) {
+	w := newWorld(1, false)
+	w.cfg = simConfig{nodes: 3, workers: 2, replicas: 3, acked: true, delay: time.Millisecond}
+	w.begin()
+	w.recover(300 * time.Millisecond)
+	home := w.procs[0]
+	id, key, _ := home.session()
+	w.recover(300 * time.Millisecond)
+	next, _ := home.core.plan.Load().successor(partitionOf(key), home.id.Node)
+	first := w.procOf(next.peer.PeerID)
+	first.store.byID[key].Home |= homePointer // as if a worker of its node that died too had the copy
+	var holder *proc
+	for _, q := range w.procs[2:] {
+		if s := q.store.byID[key]; s != nil && !s.isPointer() {
+			holder = q
+		}
+	}
+	w.kill(home, false)
+	for _, q := range w.live() {
+		if q != first {
+			q.known[home.id].state, q.known[home.id].heard = Dead, -time.Hour
+			q.see()
+		}
+	}
+	for n := 0; first.store.byID[key] != nil && n < 1000; n++ {
+		w.recover(time.Millisecond)
+	}
+	if s := holder.store.byID[key]; s == nil || s.Home == 0 || first.store.byID[key] != nil {
+		t.Fatal("nobody waits for a takeover")
+	}
+	a := holder.ask("call " + id)
+	w.recover(time.Second)
+	if a.String() != "ok" || w.homeAt(key) != holder {
+		t.Errorf("%s", a)
+	}
+	w.ok(t)
+}
