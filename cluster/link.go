@@ -246,11 +246,16 @@ func (l *Link) ends(lane batch.Lane) {
 	}
 }
 
-// room returns how many bytes send takes on a lane.
+// room returns how many bytes send takes on a lane. What waits in a run goes
+// before.
 func (l *Link) room(lane batch.Lane) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.m.Room(lane)
+	room := l.m.Room(lane)
+	if lane == batch.Data && l.run != nil {
+		room -= len(l.run.b)
+	}
+	return max(0, room)
 }
 
 // release gives the peer credit for n bytes of messages that were queued.

@@ -124,7 +124,7 @@ func (c *Core) StartPublish(payload []byte, key string) (*Outgoing, error) {
 	}
 	links := c.liveLinks()
 	for _, l := range links {
-		if l.room(batch.Data) < len(payload)+publishHead {
+		if !c.roomFor(payload, l.num) {
 			return nil, ErrCongested
 		}
 	}
@@ -169,28 +169,32 @@ func (c *Core) liveLinks() []*Link {
 	return live
 }
 
-// publishTo sends a publication to a peer, behind those that it is to be sent
+// publishTo sends a publication for which there was room a moment ago to a peer,
+// behind those that it is to be sent again. What a round has put on the link
+// since then is no reason to refuse it: one that nobody waits for is not sent
 // again. mu is held.
 func (c *Core) publishTo(out *Outgoing, link uint32) {
 	p := &c.pubs
 	if slices.ContainsFunc(p.resend, func(r resend) bool { return r.link == link }) {
 		return
 	}
-	if !c.sendPublication(out, link) {
+	if c.sendPublication(out, link) != nil {
 		p.sendAgain(link, out.number, c.o.Now()+publishAgain)
 	}
 }
 
-// sendPublication sends one and reports whether there was room. mu is held.
-func (c *Core) sendPublication(out *Outgoing, link uint32) bool {
+// roomFor reports whether a link, 0 for this peer itself, has room for a payload.
+// mu is held.
+func (c *Core) roomFor(payload []byte, link uint32) bool {
+	return link == 0 || c.links[link-1].room(batch.Data) >= len(payload)+publishHead
+}
+
+// sendPublication sends one; who calls it has seen that there is room. mu is held.
+func (c *Core) sendPublication(out *Outgoing, link uint32) error {
 	view := c.plan.Load().hash
 	if link == 0 {
 		c.spread.enqueue(c, c.incoming(out, view))
-		return true
-	}
-	l := c.links[link-1]
-	if l.room(batch.Data) < len(out.payload)+publishHead {
-		return false
+		return nil
 	}
 	b := append(make([]byte, 0, publishHead+len(out.payload)), kindPublish)
 	b = binary.AppendUvarint(b, out.number)
@@ -198,7 +202,7 @@ func (c *Core) sendPublication(out *Outgoing, link uint32) bool {
 	b = binary.AppendUvarint(b, c.pubs.round)
 	b = append(b, flagsOf(c.o.Acked))
 	b = le.AppendUint64(b, view)
-	return l.send(batch.Data, append(appendOrigin(b, out.origin), out.payload...)) == nil
+	return c.links[link-1].must(batch.Data, append(appendOrigin(b, out.origin), out.payload...))
 }
 
 const (
@@ -340,7 +344,7 @@ func (p *publishing) sentAgain(c *Core, r *resend, now time.Duration) bool {
 		if out.number < r.from || !slices.Contains(out.waiting, r.link) {
 			continue
 		}
-		if !c.sendPublication(out, r.link) {
+		if !c.roomFor(out.payload, r.link) || c.sendPublication(out, r.link) != nil {
 			r.from, r.at = out.number, now+publishAgain
 			return false
 		}

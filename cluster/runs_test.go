@@ -122,3 +122,31 @@ func TestRunWithoutRoom(t *testing.T) {
 		t.Error("the slot is taken")
 	}
 }
+
+// TestRunTakesRoomOfPublications: what waits in a run counts when a publication
+// looks for room, and one that has found some goes behind a run that has taken
+// it since: nobody waits for it, so nothing would send it again.
+func TestRunTakesRoomOfPublications(t *testing.T) {
+	o := batch.Options{}
+	o.Cap[batch.Data] = 4096
+	l, _ := runLink(t, o)
+	c := l.core
+	long := &Event{Stream: 1, Seq: 1, Origin: Origin{5, 6}, Msg: make([]byte, 3000)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.roomFor(make([]byte, 2000), l.num) {
+		t.Fatal("no room to begin with")
+	}
+	l.noted(1, 1, long)
+	if c.roomFor(make([]byte, 2000), l.num) {
+		t.Error("the run does not count")
+	}
+	out := &Outgoing{number: 1, payload: make([]byte, 2000)}
+	c.pubs.open = []*Outgoing{out}
+	c.publishTo(out, l.num)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.appended[batch.Data] != 2 || l.parts[1].state != partLive || len(c.pubs.resend) != 0 {
+		t.Errorf("%d messages instead of the run and the publication, partition 1 is %d, to be sent again: %v", l.appended[batch.Data], l.parts[1].state, c.pubs.resend)
+	}
+}
