@@ -49,8 +49,7 @@ const (
 
 // begin adds a session whose log is still that of the lost home. Step runs it.
 func (g *gathering) begin(c *Core, ref uint64) {
-	last := uint32(0)
-	c.o.Store.Export(ref, func(full *Snapshot) { last = full.Log.Last })
+	last := c.o.Store.Latest(ref)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.last == nil {
