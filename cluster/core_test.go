@@ -368,3 +368,38 @@ func TestCoreNotifiesWhoeverHasIt(t *testing.T) {
 	}
 	w.ok(t)
 }
+
+// A notification finds a session although what is here of it leads astray, by as
+// many peers as it is sent on at most: whoever holds it is asked.
+func TestCoreNotifiesPastWhatIsOutOfDate(t *testing.T) {
+	w := newTestCores(t, 7, true)
+	home := w.procs[0]
+	id, key, _ := home.session()
+	a := home.ask("get " + id + " - -")
+	w.recover(200 * time.Millisecond)
+	var without []*proc
+	for _, q := range w.procs[1:] {
+		if q.store.byID[key] == nil {
+			without = append(without, q)
+		}
+	}
+	if len(without) <= hopsMax {
+		t.Fatalf("%d have nothing of it", len(without))
+	}
+	for i, q := range without[:hopsMax] {
+		next := q.core.linkOf(without[i+1].id.Incarnation)
+		old := Snapshot{Session: Session{ID: key, Home: next.num | homePointer}}
+		if _, err := q.store.Adopt(&old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, err := without[0].core.startNote(key, []byte("one hello"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.recover(200 * time.Millisecond)
+	if !isDone(n.done) || n.err != nil || strings.Count(a.String(), "hello") != 1 {
+		t.Errorf("through %v, %v: %s", isDone(n.done), n.err, a)
+	}
+	w.ok(t)
+}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -292,23 +293,41 @@ func (t *notes) expire(c *Core, now time.Duration) {
 // asking is a notification that is asked for again.
 type asking struct {
 	notifying
-	asked int // which peer to ask if nothing is known here, 0: who is to know it
+	asked int // which peer to ask, 0: who is to know it
 }
 
-// askOther sends a notification to a peer that was not asked yet, unless the
-// session is known here.
+// askOther sends a notification to a peer that was not asked yet. What is here of
+// the session may lead to one that does not know it, so it is followed only for
+// the first time, or where the session is at home here, or is to be taken over.
 func (c *Core) askOther(a asking) {
-	c.mu.Lock()
-	links := c.liveLinks()
-	c.mu.Unlock()
-	if a.asked == 0 || a.asked > len(links) || c.find(a.id).known {
+	others := c.othersToAsk(partitionOf(a.id))
+	f := c.find(a.id)
+	if a.asked == 0 || a.asked > len(others) || f.ref != 0 || f.known && !f.home {
 		c.sendNote(a.notifying)
 		return
 	}
 	a.hops--
-	if links[a.asked-1].notify(&a.notifying) != nil {
+	if others[a.asked-1].notify(&a.notifying) != nil {
 		c.notes.ended(c, noteRetry, a.number)
 	}
+}
+
+// othersToAsk returns the links to live peers: those that hold a partition first.
+func (c *Core) othersToAsk(part uint16) (all []*Link) {
+	p := c.plan.Load()
+	for _, n := range p.order(part) {
+		if l := p.nodes[n].worker(part); l != nil && l.alive.Load() {
+			all = append(all, l)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, l := range c.liveLinks() {
+		if !slices.Contains(all, l) {
+			all = append(all, l)
+		}
+	}
+	return all
 }
 
 // lives returns how many peers are alive.
