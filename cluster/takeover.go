@@ -248,6 +248,12 @@ type orphaned struct {
 	id  ID
 }
 
+// aliveOrDoubted reports whether a home is alive, or has spoken to us since it
+// was dead in our view: no pass takes its sessions either, until one is impatient.
+func (c *Core) aliveOrDoubted(home *Link) bool {
+	return home.alive.Load() || home.spoke.Load() && c.taking.doubt.Load()
+}
+
 func (in *inbound) orphan(r *reader, _ batch.Lane) error {
 	mode := r.uint8()
 	switch {
@@ -270,7 +276,7 @@ func (in *inbound) orphan(r *reader, _ batch.Lane) error {
 			c.stale(in.l, &s)
 		case mode == orphanTake && ok && there && s.home() == in.l.num:
 			back = append(back, id) // it handed it over to one that is lost
-		case ok && there && c.link(s.home()).alive.Load():
+		case ok && there && c.aliveOrDoubted(c.link(s.home())):
 			c.stale(in.l, &s) // it is at home there
 		case ok && there && mode == orphanKeep && s.isPointer():
 			c.o.Store.Remove(ref) // nobody knows more of it

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/rookery-server/rookery/batch"
 )
 
 // Each takeover counts more than the one before and than all moves that the lost
@@ -110,4 +112,41 @@ func TestCoreKnowsWhatWaitsForTakeover(t *testing.T) {
 		t.Errorf("%s", a)
 	}
 	w.ok(t)
+}
+
+// Who is asked to take a session over leaves it to a home that has just spoken,
+// although it is dead in the view here: it is about to return.
+func TestCoreLeavesSessionsToWhoSpeaks(t *testing.T) {
+	w := newTestCores(t, 4, true)
+	home := w.procs[0]
+	_, key, _ := home.session()
+	w.recover(200 * time.Millisecond)
+	var holder, asker *proc
+	for _, q := range w.procs[1:] {
+		if q.store.byID[key] != nil {
+			holder = q
+		} else {
+			asker = q
+		}
+	}
+	c := holder.core
+	l := c.linkOf(home.id.Incarnation)
+	l.alive.Store(false)
+	c.homeIs(l)
+	ask := func() {
+		msg := &reader{left: appendOrphans(orphanTake, []ID{key})[1:]}
+		if err := c.linkOf(asker.id.Incarnation).in.orphan(msg, batch.Data); err != nil {
+			t.Fatal(err)
+		}
+		w.recover(time.Millisecond)
+	}
+	ask()
+	if s := holder.store.byID[key]; s.Home == 0 {
+		t.Error("taken from a home that speaks")
+	}
+	c.taking.doubt.Store(false) // a pass that was impatient
+	ask()
+	if s := holder.store.byID[key]; s.Home != 0 {
+		t.Error("left to a home that is dead")
+	}
 }
