@@ -105,6 +105,9 @@ func TestRoundGoesOnAlone(t *testing.T) {
 
 // Changes that go to copies cost no memory each.
 func TestNotedAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("under the race detector pools drop what they are given at random")
+	}
 	w := newTestCores(t, 3, true)
 	p := w.procs[0]
 	_, _, ref := p.session()

@@ -192,3 +192,28 @@ func BenchmarkAsk(b *testing.B) {
 		}
 	}
 }
+
+// TestCancelScopeEndsCallsFirst: who hears that the scope of its question is
+// gone sees that its call is over, and does not write to its client any more.
+func TestCancelScopeEndsCallsFirst(t *testing.T) {
+	tab := NewTable(1)
+	for range 500 {
+		f := tab.Begin(t.Context(), 5, []byte("1"))
+		q, err := tab.Ask(5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var over error
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, _, _ = q.Wait(context.Background())
+			over = f.Err()
+		})
+		tab.CancelScope(5, errStop)
+		wg.Wait()
+		if over == nil {
+			t.Fatal("the call goes on")
+		}
+		f.End()
+	}
+}

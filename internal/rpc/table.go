@@ -71,18 +71,26 @@ func (t *Table) CancelScope(scope Scope, cause error) int {
 		f.peer, cancelled = cancelled, f
 		n++
 	}
+	var asked *Question // linked by next, likewise
 	for q := s.asked[scope]; q != nil; q = s.asked[scope] {
 		s.drop(q)
+		q.next, asked = asked, q
 		t.asks.Add(-1)
-		q.done <- answer{err: cause} // capacity 1 and unlinked: never blocks
 		n++
 	}
 	s.mu.Unlock()
+	// First the calls: who waits for an answer sees that its call is over too.
 	for f := cancelled; f != nil; {
 		next := f.peer
 		f.peer = nil
 		f.cancel(cause)
 		f = next
+	}
+	for q := asked; q != nil; {
+		next := q.next
+		q.next = nil
+		q.done <- answer{err: cause} // capacity 1 and unlinked: never blocks
+		q = next
 	}
 	return n
 }
