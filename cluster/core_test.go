@@ -212,6 +212,29 @@ func TestCorePublishNotHeld(t *testing.T) {
 	w.ok(t)
 }
 
+// TestCorePublishGivenUp: one that is given up has those behind it not spread
+// again.
+func TestCorePublishGivenUp(t *testing.T) {
+	w := newTestCores(t, 2, true)
+	w.block("n1", "n2", true)
+	c := w.procs[0].core
+	var outs [2]*Outgoing
+	for i := range outs {
+		var err error
+		if outs[i], err = c.StartPublish([]byte("all hello"), ""); err != nil {
+			t.Fatal(err)
+		}
+		w.recover(AckTimeoutDefault / 2)
+	}
+	w.recover(300 * time.Millisecond)
+	if !isDone(outs[0].done) || isDone(outs[1].done) {
+		t.Errorf("through %v, %v", isDone(outs[0].done), isDone(outs[1].done))
+	}
+	if len(c.spread.waits) != 1 {
+		t.Errorf("%d wait for copies", len(c.spread.waits))
+	}
+}
+
 func TestCorePublishAsync(t *testing.T) {
 	w := newTestCores(t, 2, false)
 	w.block("n1", "n2", true)

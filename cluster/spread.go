@@ -216,7 +216,13 @@ func (s *spreading) settle(c *Core, now time.Duration) {
 		w := &s.waits[0]
 		p := c.plan.Load()
 		switch {
-		case p.hash != w.view || c.taking.unsettled(), now-w.at > c.o.AckTimeout: // its publisher has given up
+		case now-w.at > c.o.AckTimeout:
+			// Its publisher has given up. Asked to repeat this publication it would
+			// repeat those behind it too, which sessions have and may have dropped.
+			if w.report != nil {
+				w.report(statusRetry)
+			}
+		case p.hash != w.view || c.taking.unsettled():
 			w.tell(c, statusRetry)
 		case !p.alone && (!p.others || !c.fill.covered(c) || !w.held() || c.leftBefore(w.at)):
 			return
