@@ -82,7 +82,7 @@ test: ## everything: vet, unit, race, simulation, fuzz, end to end, conformance,
 	@scripts/lanes.sh \
 		'nice:5 vet-linux unit race fuzz' \
 		'clients after:vet-linux conformance e2e density-connections after:compile-race e2e-race-short after:fuzz density-memory' \
-		'idle after:vet-linux compile-race vet-others after:race simulate-fixed'
+		'idle after:vet-linux compile-race vet-others after:race simulate'
 
 .PHONY: unit
 unit: ## unit, property, budget and house tests (RUN=regexp)
