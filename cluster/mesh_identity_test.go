@@ -27,9 +27,7 @@ func refusedLink(t *testing.T, a, b *testMesh) {
 				t.Errorf("%s has a link: %+v", m.self, l)
 			}
 		}
-		if !m.logged("all nodes need the same key") {
-			t.Errorf("%s does not say what to do", m.self)
-		}
+		meshEventually(t, m.self.String()+" to say what to do", func() bool { return m.logged("all nodes need the same key") })
 	}
 }
 
@@ -77,9 +75,9 @@ func TestMeshWrongLabel(t *testing.T) {
 		return a.Stats().Refused[batch.RefusedCluster] > 0 && b.Stats().Refused[batch.RefusedCluster] > 0
 	})
 	for _, m := range []*testMesh{a, b} {
-		if !m.logged("give all nodes of this cluster the same label") || !m.logged(`\"other\"`) {
-			t.Errorf("%s does not say what is wrong", m.self)
-		}
+		meshEventually(t, m.self.String()+" to say what is wrong", func() bool {
+			return m.logged("give all nodes of this cluster the same label") && m.logged(`\"other\"`)
+		})
 	}
 	if e := a.noticed(b.self); e[0] != Failed {
 		t.Errorf("noticed %v", e)
