@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -71,10 +72,19 @@ func TestExactlyOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	var sending atomic.Int32
 	sending.Store(senders)
+	// Some of it is sent after the first stream has ended, and some when the
+	// server knows that, however the rest falls.
+	ended, known := make(chan struct{}), make(chan struct{})
 	for sender := range senders {
 		wg.Go(func() {
 			defer sending.Add(-1)
 			for i := range each {
+				switch i {
+				case each / 3:
+					<-ended
+				case each / 2:
+					<-known
+				}
 				if err := b.Notify(ref, "notifications/test", map[string]int{"n": sender*each + i}); err != nil {
 					t.Error(err)
 				}
@@ -92,7 +102,18 @@ func TestExactlyOnce(t *testing.T) {
 		if id := lastID(seen); id != "" {
 			last = id
 		}
-		if rand.IntN(2) == 0 {
+		if st == 10 {
+			sent := b.Stats().Sent
+			close(ended)
+			for b.Stats().Sent == sent {
+				runtime.Gosched()
+			}
+			b.disconnect(st)
+			close(known)
+			for b.Stats().Kept == 0 {
+				runtime.Gosched()
+			}
+		} else if rand.IntN(2) == 0 {
 			b.disconnect(st)
 		} // else the server learns by the next stream
 		if b.getAfter(st+1, header, last); done {
