@@ -13,21 +13,25 @@ func TestShutdownAnswersWhatIsOnItsWay(t *testing.T) {
 	each(t, func(t *testing.T, portable bool) {
 		l := newLive(t)
 		l.step = func(t *loop.Turn) loop.Verdict {
-			if t.Draining {
+			line, n := cutLine(t)
+			if t.Draining && n > 0 {
 				t.Out = append(t.Out, "last:"...)
 			}
-			if line, _ := cutLine(t); string(line) == "slow" {
+			if string(line) == "slow" {
 				return workLine(t)
 			}
 			return echoLine(t)
 		}
-		g, addr := newGroup(t, portable, loop.Options{DrainMoment: patience}, l)
-		fresh, atWorker, partial := dial(t, addr), dial(t, addr), dial(t, addr)
+		g, addr := newGroup(t, portable, loop.Options{Loops: 1, DrainMoment: patience}, l)
+		fresh, atWorker, partial, idle := dial(t, addr), dial(t, addr), dial(t, addr), dial(t, addr)
 		partial.send("a\nb")
 		partial.expect("a\n")
-		until(t, "all are open", func() bool { return g.Stats().Open == 3 })
+		idle.send("a\n")
+		idle.expect("a\n")
+		until(t, "all are open", func() bool { return g.Stats().Open == 4 })
 		done := shutdown(g, 2*patience)
 		refused(t, addr)
+		idle.expect("bye\n") // the loop knows
 		l.gate.open()
 		fresh.send("c\n")
 		atWorker.send("slow\n")

@@ -193,6 +193,7 @@ func TestLostSessions(t *testing.T) {
 	if st.Total.Gone != 10 || st.Total.Statuses < 10 || st.Total.Replies == 0 {
 		t.Errorf("%+v", st.Total)
 	}
+	until(t, f, "sessions begun anew", func(s Status) bool { return s.Connected == 10 })
 	s.mu.Lock()
 	clear(s.sessions)
 	s.mu.Unlock()
