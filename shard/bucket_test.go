@@ -12,13 +12,13 @@ import (
 
 // checkInvariants looks at every bucket of a map that nobody writes.
 func checkInvariants(t rapid.TB, m *Map) {
-	d := m.dir.Load()
+	d := m.dir.load()
 	covered := 0
 	d.each(func(b *bucket) {
 		covered += 1 << (d.depth() - b.depth)
 		live, used := 0, 0
 		for at := range b.groups {
-			ctrl := b.groups[at].ctrl.Load()
+			ctrl := b.group(at).ctrl.Load()
 			for i := range groupSlots {
 				switch c := byteOf(ctrl, i); {
 				case c >= ctrlFull:
@@ -37,17 +37,17 @@ func checkInvariants(t rapid.TB, m *Map) {
 		if live > used || used > b.room() || b.dead {
 			t.Fatalf("live %d, used %d, room %d, dead %v", live, used, b.room(), b.dead)
 		}
-		if len(b.groups) > groupsMax && b.depth < m.depthMax {
-			t.Fatalf("a table of %d groups was not split", len(b.groups))
+		if b.groups > groupsMax && b.depth < m.depthMax {
+			t.Fatalf("a table of %d groups was not split", b.groups)
 		}
 	})
-	for i := range d.entries {
-		if d.entries[i].Load() == nil {
+	for i := range d.entries() {
+		if d.entries()[i].bucket.Load() == nil {
 			covered++
 		}
 	}
-	if covered != len(d.entries) {
-		t.Fatalf("the buckets cover %d of %d entries", covered, len(d.entries))
+	if covered != len(d.entries()) {
+		t.Fatalf("the buckets cover %d of %d entries", covered, len(d.entries()))
 	}
 }
 
@@ -71,14 +71,14 @@ func fullProbes() (absent, hit float64) {
 			h := rng.Uint64()
 			b.place(h, h, 0, 0)
 			g, _ := b.find(h, h, 0)
-			at := b.home(h)
-			for hit++; &b.groups[at] != g; hit++ {
+			at := home(h, b.groups)
+			for hit++; b.group(at) != g; hit++ {
 				at = b.next(at)
 			}
 			keys++
 		}
 		for at := range b.groups {
-			for absent++; !hasEmpty(b.groups[at].ctrl.Load()); absent++ {
+			for absent++; !hasEmpty(b.group(at).ctrl.Load()); absent++ {
 				at = b.next(at)
 			}
 			homes++
@@ -90,14 +90,14 @@ func fullProbes() (absent, hit float64) {
 // probes returns how many groups a lookup of k visits.
 func probes(m *Map, k Key) int {
 	h, k0, k1 := m.hash(&k)
-	b := m.dir.Load().at(h).Load()
+	b := m.dir.load().at(h).bucket.Load()
 	if b == nil {
 		return 0
 	}
 	found, _ := b.find(h, k0, k1)
-	at := b.home(h)
+	at := home(h, b.groups)
 	for n := 1; ; n++ {
-		g := &b.groups[at]
+		g := b.group(at)
 		if g == found || found == nil && hasEmpty(g.ctrl.Load()) {
 			return n
 		}
@@ -335,7 +335,7 @@ func TestDepthIsBounded(t *testing.T) {
 		m.Put(numbered(i), uint64(i))
 	}
 	checkInvariants(t, m)
-	if d := m.dir.Load().depth(); d != 1 {
+	if d := m.dir.load().depth(); d != 1 {
 		t.Errorf("the directory has depth %d, want 1", d)
 	}
 	for i := range n {

@@ -5,7 +5,6 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"sync"
-	"sync/atomic"
 	"unsafe"
 )
 
@@ -24,7 +23,7 @@ const (
 
 // Map maps keys to 64-bit values. All methods may be called from any goroutine.
 type Map struct {
-	dir      atomic.Pointer[directory]
+	dir      newest
 	seed     maphash.Seed // immutable
 	depthMax uint8        // immutable; tests lower it
 
@@ -39,18 +38,19 @@ type Map struct {
 func New(hint int) *Map {
 	m := &Map{seed: maphash.MakeSeed(), depthMax: depthMax}
 	buckets := min(max(hint/keysMax, 1), hintBuckets)
-	m.dir.Store(newDirectory(uint8(bits.Len(uint(buckets - 1)))))
+	m.dir.store(newDirectory(uint8(bits.Len(uint(buckets - 1)))))
 	return m
 }
 
 // Get returns the value of k and reports whether k is present.
 func (m *Map) Get(k Key) (uint64, bool) {
 	h, k0, k1 := m.hash(&k)
-	b := m.dir.Load().at(h).Load()
+	e := m.dir.load().at(h)
+	b := e.bucket.Load()
 	if b == nil {
 		return 0, false
 	}
-	return b.get(h, k0, k1)
+	return b.get(int(e.groups.Load()), h, k0, k1)
 }
 
 // Put sets the value of k. It returns the value that was there and reports
@@ -82,16 +82,15 @@ func (m *Map) CompareAndDelete(k Key, v uint64) bool {
 // writes, otherwise each shard's count is from some moment of the call.
 func (m *Map) Len() int {
 	n := int64(0)
-	m.dir.Load().each(func(b *bucket) { n += b.live.Load() })
+	m.dir.load().each(func(b *bucket) { n += b.live.Load() })
 	return int(n)
 }
 
 // Bytes returns the memory the map holds, without what the allocator adds by
 // rounding up (3 % at most, for tables of some size).
 func (m *Map) Bytes() int64 {
-	d := m.dir.Load()
-	n := int64(unsafe.Sizeof(*m)) + int64(unsafe.Sizeof(*d)) +
-		int64(len(d.entries))*int64(unsafe.Sizeof(d.entries[0]))
+	d := m.dir.load()
+	n := int64(unsafe.Sizeof(*m)) + int64(unsafe.Sizeof(entry{}))<<d.depth()
 	d.each(func(b *bucket) { n += b.bytes() })
 	return n
 }
@@ -110,10 +109,10 @@ func (m *Map) Range(f func(Key, uint64) bool) {
 	// h walks over the hash space, one bucket's share after the other.
 	// Buckets are split but never merged, so h stays at the start of one.
 	for h := uint64(0); ; {
-		d := m.dir.Load()
+		d := m.dir.load()
 		depth := d.depth()
 		pairs = pairs[:0]
-		if b := d.at(h).Load(); b != nil {
+		if b := d.at(h).bucket.Load(); b != nil {
 			b.mu.Lock()
 			if b.dead {
 				b.mu.Unlock()
@@ -160,7 +159,7 @@ func (m *Map) store(k *Key, v uint64, replace bool) (old uint64, present bool) {
 
 func (m *Map) remove(k *Key, agreed func(old uint64) bool) (old uint64, removed bool) {
 	h, k0, k1 := m.hash(k)
-	if m.dir.Load().at(h).Load() == nil {
+	if m.dir.load().at(h).bucket.Load() == nil {
 		return 0, false
 	}
 	b := m.lock(h)
@@ -181,7 +180,7 @@ func (m *Map) remove(k *Key, agreed func(old uint64) bool) (old uint64, removed 
 // there is none yet.
 func (m *Map) lock(h uint64) *bucket {
 	for {
-		b := m.dir.Load().at(h).Load()
+		b := m.dir.load().at(h).bucket.Load()
 		if b == nil {
 			b = m.plant(h)
 		}
@@ -197,11 +196,11 @@ func (m *Map) lock(h uint64) *bucket {
 func (m *Map) plant(h uint64) *bucket {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	d := m.dir.Load()
-	b := d.at(h).Load()
+	d := m.dir.load()
+	b := d.at(h).bucket.Load()
 	if b == nil {
 		b = newBucket(d.depth(), ladder[0])
-		d.at(h).Store(b)
+		d.at(h).set(b)
 	}
 	return b
 }

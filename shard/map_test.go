@@ -84,7 +84,7 @@ func TestMapAgainstTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := New(rapid.SampledFrom([]int{0, 1, 1_000_000}).Draw(t, "hint"))
 		m.depthMax = rapid.SampledFrom([]uint8{2, depthMax}).Draw(t, "depthMax")
-		m.depthMax = max(m.depthMax, m.dir.Load().depth())
+		m.depthMax = max(m.depthMax, m.dir.load().depth())
 		twin := map[Key]uint64{}
 		key := rapid.Custom(func(t *rapid.T) Key { return numbered(rapid.IntRange(0, keys-1).Draw(t, "key")) })
 		value := rapid.Uint64Range(0, 2)

@@ -90,7 +90,7 @@ func TestMillion(t *testing.T) {
 	}
 	checkInvariants(t, m)
 	kept := float64(m.Bytes()) / float64(n)
-	t.Logf("Bytes says %.1f a key; %d buckets' directory has %d entries", kept, countBuckets(m), len(m.dir.Load().entries))
+	t.Logf("Bytes says %.1f a key; %d buckets' directory has %d entries", kept, countBuckets(m), len(m.dir.load().entries()))
 	if kept > 64 {
 		t.Errorf("Bytes says %.1f a key, more than 64", kept)
 	}
@@ -119,7 +119,7 @@ func TestMillion(t *testing.T) {
 }
 
 func countBuckets(m *Map) (n int) {
-	m.dir.Load().each(func(*bucket) { n++ })
+	m.dir.load().each(func(*bucket) { n++ })
 	return n
 }
 

@@ -20,7 +20,7 @@ func (m *Map) shrink(h uint64, b *bucket) {
 		return
 	}
 	// Half as much again, so that the next few insertions do not undo it.
-	if groups := groupsFor(live + live/2); groups < len(b.groups) {
+	if groups := groupsFor(live + live/2); groups < b.groups {
 		m.replace(h, b, m.copied(b, groups))
 	}
 }
@@ -67,11 +67,11 @@ func (m *Map) split(b *bucket) (low, high *bucket) {
 func (m *Map) replace(h uint64, b *bucket, successors ...*bucket) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	d := m.dir.Load()
+	d := m.dir.load()
 	if len(successors) == 2 && b.depth == d.depth() {
 		d = d.doubled()
 	}
 	d.set(h, b.depth, successors...)
-	m.dir.Store(d)
+	m.dir.store(d)
 	b.dead = true
 }
