@@ -147,7 +147,7 @@ func NewCore(o CoreOptions) *Core {
 	c.spread.inRing = map[Origin]publication{}
 	c.routes.byNum, c.routes.byConn = map[uint64]*route{}, map[uint64]*route{}
 	c.fetches.m, c.arriving = map[ID][]*fetch{}, map[uint64]uint32{}
-	c.plan.Store(newPlan(c, nil))
+	c.plan.Store(newPlan(c, nil, nil))
 	return c
 }
 
@@ -179,7 +179,7 @@ func (c *Core) beginAnew(l *Link) {
 		c.count.forgotten.Add(1)
 		c.later(func() {
 			c.o.Store.PeerGone(l.num)
-			c.routes.viewChanged(c, []*Link{l}, c.o.Now())
+			c.routes.viewChanged(c, []*Link{l})
 			c.notes.lost(c.o.Now())
 			c.greet(l)
 		})
@@ -337,14 +337,9 @@ func (c *Core) applyView(now time.Duration) {
 	links := slices.Clone(c.links)
 	c.mu.Unlock()
 
-	p := newPlan(c, v)
+	p := newPlan(c, v, c.plan.Load())
 	c.plan.Store(p)
-	for _, l := range links {
-		wanted := l.plan(func(part uint16) bool { return p.holds(l, part) }, slices.Contains(returned, l))
-		if wanted > 0 {
-			c.fill.due = true
-		}
-	}
+	c.fill.due = p.tell(links, returned) || c.fill.due
 	c.spread.greetings.expect(returned, died, now)
 	for _, l := range returned {
 		c.greet(l)
@@ -355,7 +350,7 @@ func (c *Core) applyView(now time.Duration) {
 		c.log.Info("peer lost", "peer", l.peer.String())
 		c.o.Store.PeerGone(l.num)
 	}
-	c.routes.viewChanged(c, died, now)
+	c.routes.viewChanged(c, died)
 	c.pubs.viewChanged(c)
 	c.taking.begin(len(died) > 0)
 	c.wakeUp()

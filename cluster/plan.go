@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"cmp"
 	"slices"
 	"strconv"
 
@@ -29,6 +28,7 @@ type plan struct {
 	others  bool // other nodes are alive
 	alone   bool // there is no other node, nor one that may come back
 	lost    bool // a node is dead, or not found yet, that may have sessions nobody else has
+	same    bool // as the plan before: who holds what has not changed
 }
 
 type planNode struct {
@@ -36,6 +36,7 @@ type planNode struct {
 	self     bool
 	draining bool
 	workers  []planWorker
+	best     []uint8 // for each partition which of several workers holds it
 }
 
 // planWorker is one process; link is nil for this one.
@@ -44,12 +45,53 @@ type planWorker struct {
 	link *Link
 }
 
-func newPlan(c *Core, v *View) *plan {
+// newPlan computes the plan of a view; former is the one before, nil for none.
+func newPlan(c *Core, v *View, former *plan) *plan {
 	p := &plan{view: v, alone: true, lost: v == nil}
 	if v == nil {
 		p.nodes = []*planNode{{name: c.o.Self.Node, self: true, workers: []planWorker{{}}}}
 	} else {
 		p.read(c, v)
+	}
+	p.ranks(former)
+	most := len(p.nodes) + len(p.draining)
+	copies := c.o.Replicas - 1
+	if c.o.Replicas < 0 || copies > most {
+		copies = most
+	}
+	p.width = copies + 1
+	if p.same = former != nil && p.width == former.width && slices.EqualFunc(p.nodes, former.nodes, sameNode) &&
+		slices.EqualFunc(p.draining, former.draining, sameNode); p.same {
+		p.targets, p.target = former.targets, former.target
+		return p
+	}
+	p.target = make([]uint16, partitions)
+	known := map[string]uint16{}
+	targets, key := make([]*Link, 0, p.width), []byte(nil)
+	for part := range uint16(partitions) {
+		targets = p.aim(targets[:0], part, copies)
+		key = appendNumbers(key[:0], targets)
+		n, ok := known[string(key)]
+		if !ok {
+			n = uint16(len(p.targets))
+			known[string(key)] = n
+			p.targets = append(p.targets, slices.Clone(targets))
+		}
+		p.target[part] = n
+	}
+	return p
+}
+
+// ranks finds out in which order nodes hold partitions, and which worker of each.
+// Where neither has changed that is known: views come several at a time when a
+// process has died, and to compute this takes milliseconds then.
+func (p *plan) ranks(former *plan) {
+	for _, n := range append(slices.Clone(p.nodes), p.draining...) {
+		n.bests(former)
+	}
+	if former != nil && slices.EqualFunc(p.nodes, former.nodes, func(a, b *planNode) bool { return a.name == b.name }) {
+		p.rank = former.rank
+		return
 	}
 	names := make([]uint64, len(p.nodes))
 	for i, n := range p.nodes {
@@ -57,23 +99,41 @@ func newPlan(c *Core, v *View) *plan {
 	}
 	p.rank = make([]uint8, partitions*len(names))
 	order := make([]int, 0, len(names))
-	most := len(names) + len(p.draining)
-	copies := c.o.Replicas - 1
-	if c.o.Replicas < 0 || copies > most {
-		copies = most
-	}
-	p.width = copies + 1
-	p.target = make([]uint16, partitions)
-	known := map[string]uint16{}
 	for part := range uint16(partitions) {
 		order = shard.Rank(order, part, names)
 		at := p.rank[int(part)*len(names):][:len(names)]
 		for i, n := range order {
 			at[i] = uint8(n)
 		}
-		p.target[part] = p.number(p.aim(part, copies), known)
 	}
-	return p
+}
+
+// bests sets best.
+func (n *planNode) bests(former *plan) {
+	if len(n.workers) < 2 {
+		return
+	}
+	if former != nil {
+		for _, old := range append(slices.Clone(former.nodes), former.draining...) {
+			if slices.EqualFunc(n.workers, old.workers, func(a, b planWorker) bool { return a.hash == b.hash }) {
+				n.best = old.best
+				return
+			}
+		}
+	}
+	n.best = make([]uint8, partitions)
+	for part := range uint16(partitions) {
+		best := uint64(0)
+		for i := range n.workers {
+			if w := shard.Weight(part, n.workers[i].hash); i == 0 || w > best {
+				best, n.best[part] = w, uint8(i)
+			}
+		}
+	}
+}
+
+func sameNode(a, b *planNode) bool {
+	return a.name == b.name && slices.Equal(a.workers, b.workers)
 }
 
 // read takes from the view who is alive.
@@ -117,6 +177,19 @@ func (p *plan) read(c *Core, v *View) {
 	}
 }
 
+// tell sets what each link's peer is to hold and reports whether one of them has
+// not got all of it. Those that have returned are brought everything again.
+func (p *plan) tell(links, returned []*Link) (wanted bool) {
+	if p.same && len(returned) == 0 {
+		return false // they hold what they held
+	}
+	for _, l := range links {
+		holds := func(part uint16) bool { return p.holds(l, part) }
+		wanted = l.plan(holds, slices.Contains(returned, l)) > 0 || wanted
+	}
+	return wanted
+}
+
 // accepts reports whether sessions may be placed on a peer.
 func (p *plan) accepts(l *Link) bool {
 	return slices.ContainsFunc(p.nodes, func(n *planNode) bool {
@@ -130,24 +203,20 @@ const maxNodes = 255
 // worker returns the link to the process of a node that holds a partition, nil
 // for this process.
 func (n *planNode) worker(part uint16) *Link {
-	if len(n.workers) == 1 {
+	if n.best == nil {
 		return n.workers[0].link
 	}
-	best := slices.MaxFunc(n.workers, func(a, b planWorker) int {
-		return cmp.Compare(shard.Weight(part, a.hash), shard.Weight(part, b.hash))
-	})
-	return best.link
+	return n.workers[n.best[part]].link
 }
 
 // order returns the numbers of the nodes that hold a partition, the first first.
 func (p *plan) order(part uint16) []uint8 { return p.rank[int(part)*len(p.nodes):][:len(p.nodes)] }
 
-// aim returns the targets of a partition: copies on the first nodes that are not
+// aim appends the targets of a partition: copies on the first nodes that are not
 // this one, and for who asks the first node, a pointer if that is this node and
 // another worker is asked. A node that alone accepts sessions is covered by those
 // that drain, until they leave.
-func (p *plan) aim(part uint16, copies int) []*Link {
-	targets := make([]*Link, 0, p.width)
+func (p *plan) aim(targets []*Link, part uint16, copies int) []*Link {
 	for i, n := range p.order(part) {
 		node := p.nodes[n]
 		switch l := node.worker(part); {
@@ -169,20 +238,13 @@ func (p *plan) aim(part uint16, copies int) []*Link {
 	return targets
 }
 
-// number returns the number of a list of targets. There are far fewer lists than
-// partitions; known has those that were met.
-func (p *plan) number(targets []*Link, known map[string]uint16) uint16 {
-	key := make([]byte, 0, 64)
+// appendNumbers appends what names a list of targets. There are far fewer lists
+// than partitions.
+func appendNumbers(key []byte, targets []*Link) []byte {
 	for _, l := range targets {
 		key = le.AppendUint32(key, l.num)
 	}
-	n, ok := known[string(key)]
-	if !ok {
-		n = uint16(len(p.targets))
-		known[string(key)] = n
-		p.targets = append(p.targets, targets)
-	}
-	return n
+	return key
 }
 
 // of returns the links to which sessions of a partition at home here are copied.

@@ -28,14 +28,18 @@ type route struct {
 	num      uint64 // what other peers call it; never used again
 	conn     uint64
 	id       ID
-	msg      []byte // nil once an answer has come
-	repeat   bool   // asking twice does no harm
-	held     bool   // it is a stream now
-	at       *Link  // who has it, as far as is known
-	via      *Link  // who has sent it there, if we have not
-	taken    bool   // at has said that it serves it
+	msg      []byte  // nil once an answer has come
+	repeat   bool    // asking twice does no harm
+	held     bool    // it is a stream now
+	first    *Link   // whom we have sent it to
+	at       *Link   // who has it, as far as is known
+	via      *Link   // who has sent it there, if we have not
+	taken    bool    // at has said that it serves it
+	passed   []*Link // who has sent it on
+	named    home    // who was asked because what is here says that it is the home
 	tried    []*Link
 	unsure   bool          // one of them may know it soon
+	waited   int           // how often one that is not sure was asked once more
 	doubted  bool          // one of them was unsure in an earlier round
 	left     *leftover     // what is here of it, although its home does not know it
 	retryAt  time.Duration // 0: not now
@@ -52,6 +56,12 @@ const (
 	// askedMax is how many peers are asked for a session that nobody knows.
 	askedMax = 8
 )
+
+// home is one in an epoch.
+type home struct {
+	l     *Link
+	epoch uint32
+}
 
 // Route takes a request of a connection of ours whose session is not at home
 // here and brings it to where it is, or says with Store.Serve from 0 that it is
@@ -96,11 +106,13 @@ func (t *routes) answered(r *route) {
 
 // found says where a session is.
 type found struct {
-	ref   uint64 // not 0: it is at home here
-	to    *Link  // else who to ask: its home or, if it is not known, a holder of its partition
-	known bool   // a copy is here
-	home  bool   // its home is alive, and is to
-	soon  bool   // it will be at home here in a moment
+	ref      uint64 // not 0: it is at home here
+	to       *Link  // else who to ask: its home or, if it is not known, a holder of its partition
+	known    bool   // a copy is here
+	home     bool   // its home is alive, and is to
+	epoch    uint32 // of that
+	soon     bool   // it will be at home here in a moment
+	arriving bool   // likewise: its home has handed it over
 }
 
 // leftover is a copy that its home has not told us to forget yet.
@@ -131,7 +143,7 @@ func (c *Core) findHome(p *plan, part uint16, ref uint64, s *Session) found {
 	}
 	home := c.link(s.home())
 	if home.alive.Load() {
-		return found{to: home, known: true, home: true}
+		return found{to: home, known: true, home: true, epoch: s.Epoch, arriving: c.arrives(ref, s.Epoch)}
 	}
 	to, here := p.successor(part, home.peer.Node)
 	return found{to: to, known: true, soon: here}
@@ -154,10 +166,12 @@ func (c *Core) try(r *route) {
 	}
 	defer c.mu.Unlock()
 	to := f.to
-	switch {
-	case f.soon:
+	switch is := (home{to, f.epoch}); {
+	case f.soon, f.arriving:
 		r.retryAt = c.o.Now() + routeAgain
 		return
+	case f.home && is != r.named && !to.leaving.Load():
+		r.named = is // what we asked it before may have been too early
 	case to == nil || to.leaving.Load() || slices.Contains(r.tried, to):
 		// It will be at home elsewhere, or its home is lost and what is here of it
 		// waits for who takes it over.
@@ -168,7 +182,7 @@ func (c *Core) try(r *route) {
 		c.exhausted(r)
 		return
 	}
-	r.at, r.via, r.taken, r.retryAt, r.giveUp = to, nil, false, 0, 0
+	r.first, r.at, r.via, r.taken, r.passed, r.retryAt, r.giveUp = to, to, nil, false, nil, 0, 0
 	if r.repeat {
 		r.retryAt = r.deadline // it must have been answered by then
 	}
@@ -218,7 +232,7 @@ func (c *Core) exhausted(r *route) {
 	if c.plan.Load().lost || r.unsure || c.taking.on.Load() {
 		if now < r.deadline {
 			r.doubted = r.doubted || r.unsure
-			r.tried, r.unsure, r.retryAt = nil, false, now+routeAgain
+			r.tried, r.named, r.unsure, r.waited, r.retryAt = nil, home{}, false, 0, now+routeAgain
 			return
 		}
 		why = RefusedUnavailable
@@ -303,7 +317,8 @@ const replyMax = 64 << 10
 
 // viewChanged ends what waits for peers that are lost: streams are cut, so that
 // their clients resume them elsewhere, and requests that may be repeated are.
-func (t *routes) viewChanged(c *Core, died []*Link, now time.Duration) {
+func (t *routes) viewChanged(c *Core, died []*Link) {
+	now := c.o.Now() // a view takes a busy process long
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range t.sorted() {
@@ -312,7 +327,8 @@ func (t *routes) viewChanged(c *Core, died []*Link, now time.Duration) {
 		switch {
 		case !lost && !unsent:
 		case r.msg != nil && r.repeat:
-			r.at, r.via, r.taken, r.tried, r.retryAt, r.deadline = nil, nil, false, nil, now, now+c.o.HoldTimeout
+			r.at, r.via, r.taken, r.tried, r.named, r.waited = nil, nil, false, nil, home{}, 0
+			r.retryAt, r.deadline = now, now+c.o.HoldTimeout
 		case unsent: // it may have arrived: who has it says so
 			r.giveUp = now + c.o.HoldTimeout
 		case r.msg != nil:

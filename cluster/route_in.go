@@ -68,7 +68,7 @@ func (c *Core) forward(a *asked) {
 		c.o.Store.Serve(from.num, a.num, a.msg)
 	case f.ref != 0: // it goes elsewhere, or is lost with us and taken over
 		c.sayNotHere(from, a.num, &f)
-	case f.known && !f.soon && f.to != nil && f.to != from && !f.to.leaving.Load() && a.hops > 1 &&
+	case f.known && !f.soon && !f.arriving && f.to != nil && f.to != from && !f.to.leaving.Load() && a.hops > 1 &&
 		f.to.send(batch.Data, appendForward(a.inc, a.num, a.hops-1, a.id, a.msg)) == nil:
 		c.tellAt(from, a.num, f.to.peer.Incarnation)
 	default:
@@ -89,7 +89,7 @@ func (c *Core) sayNotHere(to *Link, num uint64, f *found) {
 	switch {
 	case c.taking.on.Load(), f.ref != 0:
 		sure = notSure
-	case f.home && f.to == to:
+	case f.home && !f.arriving && f.to == to:
 		lane, sure = batch.Data, notHome // not in front of what brings it there
 	case f.known:
 		sure = notSure
@@ -121,9 +121,13 @@ func (in *inbound) at(r *reader, _ batch.Lane) error {
 	switch {
 	case rt == nil || rt.msg == nil || at == nil:
 	case at == in.l:
-		rt.at, rt.taken, rt.giveUp = at, true, 0
+		rt.at, rt.taken, rt.retryAt, rt.giveUp = at, true, 0, 0 // it answers, or is lost
 	case rt.taken: // who has it was faster than who sent it there
 	default:
+		rt.passed = append(rt.passed, in.l)
+		if in.l == rt.first && rt.via != nil {
+			return nil // who it sent it to was faster to say that it sent it further
+		}
 		rt.at, rt.via = at, in.l
 		c.sentOn(rt)
 	}
@@ -169,8 +173,17 @@ func (in *inbound) notHere(r *reader, _ batch.Lane) error {
 	if c.leaving.m[rt.id] != nil {
 		sure = notSure // it is on its way from here to there
 	}
-	if !slices.Contains(rt.tried, in.l) {
-		rt.tried = append(rt.tried, in.l)
+	if sure == notSure && rt.waited < unsureAgain {
+		rt.unsure = true
+		rt.waited++
+		rt.retryAt = c.o.Now() + routeAgain
+		c.mu.Unlock()
+		return nil
+	}
+	rt.tryNoMore(in.l)
+	for _, l := range rt.passed { // what they have of it leads astray
+		rt.tryNoMore(l)
+		rt.unsure = true
 	}
 	switch {
 	case sure == notSure, sure == notHome && known, // it has just come
@@ -182,6 +195,17 @@ func (in *inbound) notHere(r *reader, _ batch.Lane) error {
 	c.mu.Unlock()
 	c.try(rt)
 	return nil
+}
+
+// unsureAgain is how often peers that are not sure of a session are asked once
+// more in a round, before others are. Who is not sure has something of it, which
+// others are less likely to have.
+const unsureAgain = 5
+
+func (r *route) tryNoMore(l *Link) {
+	if !slices.Contains(r.tried, l) {
+		r.tried = append(r.tried, l)
+	}
 }
 
 func (in *inbound) reply(r *reader, _ batch.Lane) error {
