@@ -47,6 +47,7 @@ var families = map[string]family{
 
 	"rookery_sessions":                     {"gauge", "MCP sessions."},
 	"rookery_session_lookup_seconds":       {"histogram", "Time it took to find a session by its id, one lookup in 64."},
+	"rookery_session_lookup_clock_seconds": {"histogram", "What reading the clock once cost then, which is in rookery_session_lookup_seconds."},
 	"rookery_sessions_created_total":       {"counter", "MCP sessions created."},
 	"rookery_sessions_ended_total":         {"counter", "MCP sessions ended."},
 	"rookery_sessions_unknown_total":       {"counter", "Requests that named no session of this server."},

@@ -23,7 +23,7 @@ type instruments struct {
 	methodLoop, methodWorker latency
 	mcpLoop, mcpWorker       latency
 	queueWait                latency
-	lookups                  latency
+	lookups                  lookups
 }
 
 // latency is a histogram of durations.
@@ -39,6 +39,7 @@ func (l latency) observe(d time.Duration) { l.h.Update(d.Seconds()) }
 func newInstruments(s *Server) *instruments {
 	set := metrics.NewSet()
 	hist := func(name string) latency { return latency{set.NewPrometheusHistogramExt(name, latencyBounds)} }
+	fine := func(name string) latency { return latency{set.NewPrometheusHistogramExt(name, lookupBounds)} }
 	m := &instruments{
 		set:               set,
 		lines:             set.NewCounter(`rookery_messages_received_total{protocol="jsonrpc"}`),
@@ -60,7 +61,7 @@ func newInstruments(s *Server) *instruments {
 		mcpLoop:           hist(`rookery_handler_seconds{kind="mcp",on="loop"}`),
 		mcpWorker:         hist(`rookery_handler_seconds{kind="mcp",on="worker"}`),
 		queueWait:         hist(`rookery_queue_wait_seconds`),
-		lookups:           latency{set.NewPrometheusHistogramExt(`rookery_session_lookup_seconds`, lookupBounds)},
+		lookups:           lookups{fine(`rookery_session_lookup_seconds`), fine(`rookery_session_lookup_clock_seconds`)},
 	}
 	set.RegisterMetricsWriter(s.writeStats)
 	return m

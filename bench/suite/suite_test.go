@@ -2,6 +2,7 @@ package suite
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -196,6 +197,42 @@ func TestQuantile(t *testing.T) {
 	for _, bad := range []map[string]float64{nil, {"+Inf": 0}, {"x": 3}} {
 		if _, _, err := quantile(bad, 0.5); err == nil {
 			t.Errorf("%v has a quantile", bad)
+		}
+	}
+}
+
+// TestLookups: the check of lookups says what of them is the clock.
+func TestLookups(t *testing.T) {
+	page := func(name string, counts ...int) (text string) {
+		for i, le := range []string{"5e-08", "2e-07", "+Inf"} {
+			text += fmt.Sprintf("%s_bucket{le=%q} %d\n", name, le, counts[i])
+		}
+		return text
+	}
+	parse := func(text string) []wire.Metrics {
+		m, err := wire.ParseMetrics(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []wire.Metrics{m}
+	}
+	before := parse(page(lookupMetric, 7, 7, 7))
+	clock, clocks := "median 0.05 µs; one reading of the clock is in it, which by itself takes 0.05 µs, 95th percentile 0.2 µs", page(clockMetric, 90, 100, 100)
+	for _, c := range []struct{ after, want, detail string }{
+		{page(lookupMetric, 67, 107, 107) + clocks, "0.2 of 100", clock},
+		{page(lookupMetric, 67, 68, 107) + clocks, "nothing", "no value could be measured"},
+		{page(lookupMetric, 7, 7, 7) + clocks, "nothing", "suite: the servers have not measured any lookup of a session"},
+		{page(lookupMetric, 9, 9, 9), "nothing", "suite: the servers have not measured any lookup of a session"},
+	} {
+		r := &run{report: &report.Report{Checks: (&Options{Checks: []string{"components.registry"}, Scale: Scales[0]}).checks()}}
+		r.Progress = func(string) {}
+		r.lookups(before, parse(c.after))
+		got, check := "nothing", r.check("components.registry")
+		if check.Got != nil {
+			got = fmt.Sprintf("%.3g of %d", *check.Got, check.Samples)
+		}
+		if got != c.want || check.Detail != c.detail || (check.Got == nil) != (check.Verdict == report.Failed) {
+			t.Errorf("%q: %s, %s, %q", c.after, got, check.Verdict, check.Detail)
 		}
 	}
 }
