@@ -236,21 +236,15 @@ type LinkStatus struct {
 	Traffic   batch.Stats `json:"traffic"`
 }
 
-// Status returns what the process sees now. It visits all sessions.
+// Status returns what the process sees now. What it costs does not depend on how
+// many sessions there are.
 func (e *Engine) Status() Status {
 	c := e.core
 	st := Status{
 		Self: e.o.Self.PeerID, Label: e.o.Label, Replicas: c.o.Replicas, Acked: c.o.Acked,
 		View: e.o.Members.View(), Stats: c.Stats(), Filled: true,
 	}
-	c.o.Store.Range(0, func(_ uint64, s Session) bool {
-		if s.Home == 0 {
-			st.Homes++
-		} else if !s.isPointer() {
-			st.Copies++
-		}
-		return true
-	})
+	st.Homes, st.Copies = c.o.Store.Count()
 	c.mu.Lock()
 	st.Routes, st.Pending = len(c.routes.byNum), len(c.pubs.open)
 	links := slices.Clone(c.links)

@@ -89,6 +89,18 @@ func (st *simStore) Range(from uint32, f func(ref uint64, s Session) bool) {
 	}
 }
 
+func (st *simStore) Count() (homes, copies int) {
+	for _, s := range st.byRef {
+		switch RoleOf(s.Home) {
+		case RoleHome:
+			homes++
+		case RoleCopy:
+			copies++
+		}
+	}
+	return homes, copies
+}
+
 func (st *simStore) Digest(ref uint64) uint64 {
 	s := st.byRef[ref]
 	if s == nil {

@@ -25,6 +25,27 @@ func (s *Session) home() uint32 { return s.Home &^ homePointer }
 
 func (s *Session) isPointer() bool { return s.Home&homePointer != 0 }
 
+// Role is what a process has of a session.
+type Role uint8
+
+// The roles.
+const (
+	RoleHome    Role = iota // it holds the client
+	RoleCopy                // all of it, for its home
+	RolePointer             // where its home is, and no more
+)
+
+// RoleOf returns the role that Session.Home says.
+func RoleOf(home uint32) Role {
+	switch s := (Session{Home: home}); {
+	case home == 0:
+		return RoleHome
+	case s.isPointer():
+		return RolePointer
+	}
+	return RoleCopy
+}
+
 // Event is one event of a session's log.
 type Event struct {
 	Stream, Seq uint32
@@ -69,6 +90,10 @@ type Store interface {
 	// Range visits the sessions whose ref has low 32 bits of at least from, in
 	// the order of those bits, with no lock held, until f returns false.
 	Range(from uint32, f func(ref uint64, s Session) bool)
+	// Count returns how many of those that Range visits are at home here, and how
+	// many are copies, without visiting them. Numbers that change meanwhile may
+	// be a few off.
+	Count() (homes, copies int)
 	// Digest hashes what copies must have alike: ID, Epoch, State, subscriptions
 	// and the number of the latest event.
 	Digest(ref uint64) uint64

@@ -223,6 +223,12 @@ func TestStoreRange(t *testing.T) {
 	if len(all) != 2 || !slices.IsSorted(all) {
 		t.Errorf("seen %x", all)
 	}
+	if homes, copies := p.from.Count(); homes != len(all) || copies != 0 {
+		t.Errorf("%d homes, %d copies", homes, copies)
+	}
+	if homes, copies := p.to.Count(); homes != 0 || copies != 1 {
+		t.Errorf("the other has %d homes, %d copies", homes, copies)
+	}
 	var rest []uint64
 	p.from.Range(uint32(all[1]), func(ref uint64, _ cluster.Session) bool { rest = append(rest, ref); return false })
 	if len(rest) != 1 {

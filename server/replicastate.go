@@ -2,6 +2,7 @@ package server
 
 import (
 	"github.com/rookery-server/rookery/cluster"
+	"github.com/rookery-server/rookery/mcp"
 	"github.com/rookery-server/rookery/session"
 )
 
@@ -9,6 +10,24 @@ import (
 func bound(r *session.Record) bool {
 	s := toSession(r)
 	return s.Bound()
+}
+
+// Count implements cluster.Store.
+func (t replicas) Count() (homes, copies int) {
+	n := t.table().Count()
+	return n[cluster.RoleHome], n[cluster.RoleCopy]
+}
+
+// classBound is the class of the sessions that Range leaves out.
+const classBound = int(cluster.RolePointer) + 1
+
+// classOf sorts sessions by what this process has of them: a cluster.Role, or
+// classBound.
+func classOf(home uint32, kind uint8) int {
+	if s := (mcp.Session{Flags: kind}); s.Bound() {
+		return classBound
+	}
+	return int(cluster.RoleOf(home))
 }
 
 // described returns what the cluster knows of a record.

@@ -9,7 +9,7 @@ import (
 // initTables makes what holds sessions, and joins it to the cluster.
 func (s *Server) initTables() error {
 	o := &s.opts
-	table := session.Options{Max: o.SessionsMax, IdleTimeout: max(o.SessionIdle, 0)}
+	table := session.Options{Max: o.SessionsMax, IdleTimeout: max(o.SessionIdle, 0), Class: classOf}
 	events := session.EventsOptions{Count: o.Events.Count, Bytes: o.Events.Bytes, Age: o.Events.Age, Budget: o.Events.Budget}
 	connect := o.connect
 	if o.Cluster != nil {

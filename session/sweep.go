@@ -88,5 +88,6 @@ func (t *Table) shut(ref Ref, s *slot, agreed func(*Record) bool) (Record, bool)
 		return Record{}, false
 	}
 	s.shut()
+	t.counts.add(&r, -1)
 	return r, true
 }

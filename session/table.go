@@ -56,6 +56,9 @@ type Options struct {
 	// goroutine, at least once for each session. When it gives only ids that
 	// are zero or in use, newIDTries of them, the id comes from crypto/rand.
 	NewID func() ID
+
+	// Class tells the classes apart that Count counts; nil: all are of class 0.
+	Class Class
 }
 
 // Table holds sessions. All methods may be called from any goroutine. Locks are
@@ -70,6 +73,7 @@ type Table struct {
 	ids    *shard.Map               // id → Ref
 	chunks atomic.Pointer[[]*chunk] // replaced under alloc.mu by a longer one
 	live   atomic.Int64             // sessions; written under alloc.mu
+	counts counts                   // of the sessions that are there
 
 	alloc struct {
 		mu    sync.Mutex
@@ -112,6 +116,7 @@ func NewTable(o Options) *Table {
 		t.now = time.Now
 	}
 	t.start = t.now()
+	t.counts.of = o.Class
 	t.chunks.Store(new([]*chunk))
 	t.alloc.ids.read = rand.Read
 	return t
@@ -134,6 +139,7 @@ func (t *Table) Create(r Record) (ID, Ref, error) {
 	}
 	r.ID = id
 	p := r.pack()
+	t.counts.add(&r, 1)
 	s.open(&p)
 	return id, ref, nil
 }
@@ -162,6 +168,7 @@ func (t *Table) Adopt(id ID, r Record) (Ref, error) {
 	}
 	r.ID = id
 	p := r.pack()
+	t.counts.add(&r, 1)
 	s.open(&p)
 	return ref, nil
 }
@@ -220,9 +227,10 @@ func (t *Table) Update(ref Ref, f func(*Record)) bool {
 	old := s.read()
 	r := &st.scratch
 	*r = old.unpack()
-	id, stream := r.ID, r.Stream
+	id, stream, home, kind := r.ID, r.Stream, r.Home, r.Kind
 	f(r)
 	r.ID = id
+	t.counts.moved(home, kind, r)
 	if r.Stream != stream {
 		r.LastUsed = max(r.LastUsed, t.seconds())
 	}

@@ -30,7 +30,7 @@ func TestTableAgainstTwin(t *testing.T) {
 			idle: rapid.Uint32Range(1, 5).Draw(t, "idle"),
 			live: map[Ref]Record{},
 		}
-		table := NewTable(Options{Max: w.max, IdleTimeout: time.Duration(w.idle) * time.Second, Now: c.now})
+		table := NewTable(Options{Max: w.max, IdleTimeout: time.Duration(w.idle) * time.Second, Now: c.now, Class: oddClass})
 		m := &machine{twin: w, table: table, clock: c}
 		t.Repeat(map[string]func(*rapid.T){
 			"create": m.create,
@@ -162,4 +162,13 @@ func (m *machine) check(t *rapid.T) {
 	if seen != len(m.live) {
 		t.Fatalf("Range gave %d sessions of %d", seen, len(m.live))
 	}
+	var classes [Classes]int
+	for _, r := range m.live {
+		classes[oddClass(r.Home, r.Kind)]++
+	}
+	if got := m.table.Count(); got != classes {
+		t.Fatalf("Count = %v, want %v", got, classes)
+	}
 }
+
+func oddClass(home uint32, kind uint8) int { return int(home%2) + 2*int(kind%2) }
