@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,7 +24,8 @@ import (
 // collector runs a few times a second, and it sleeps and looks how late it
 // wakes. Its pauses and delays are those that the machine, as busy as it is,
 // gives to any Go process of that size; what a server's are beyond them is the
-// server's doing. It costs about a hundredth of a processor.
+// server's doing. It costs about a hundredth of a processor, or as much as it
+// is told: a process that the machine runs often waits more often, too.
 //
 // It ends with this process, however that ends. Not safe for concurrent use.
 type Control struct {
@@ -54,10 +56,14 @@ func (r ControlReading) Since(base ControlReading) ControlReading {
 const controlTimeout = 30 * time.Second
 
 // StartControl starts a control process that may use so many processors at a
-// time. argv is a program that runs [ControlCommand]; its arguments are
-// added. End it with Stop.
-func StartControl(argv []string, processors int) (*Control, error) {
-	p, err := startProcess(append(argv[:len(argv):len(argv)], "--processors", strconv.Itoa(processors)))
+// time and keeps a share of one busy, from 0 to 1, besides what it measures.
+// argv is a program that runs [ControlCommand]; its arguments are added. End it
+// with Stop.
+func StartControl(argv []string, processors int, share float64) (*Control, error) {
+	if err := checkShare(share); err != nil {
+		return nil, err
+	}
+	p, err := startProcess(append(argv[:len(argv):len(argv)], "--processors", strconv.Itoa(processors), "--share", strconv.FormatFloat(share, 'g', -1, 64)))
 	if err != nil {
 		return nil, err
 	}
@@ -96,13 +102,25 @@ func (c *Control) Stop() error { return c.process.stop() }
 // ControlCommand returns the hidden subcommand that is a control process.
 func ControlCommand() *cobra.Command {
 	var processors int
+	var share float64
 	cmd := &cobra.Command{
 		Use: "control", Hidden: true, Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(*cobra.Command, []string) error {
+			if err := checkShare(share); err != nil {
+				return err
+			}
 			runtime.GOMAXPROCS(processors)
+			if share > 0 {
+				ctx, cancel := context.WithCancel(context.Background())
+				var done sync.WaitGroup
+				done.Go(func() { keepBusy(ctx, share) })
+				defer done.Wait()
+				defer cancel()
+			}
 			return control(os.Stdin, os.Stdout)
 		},
 	}
+	cmd.Flags().Float64Var(&share, "share", 0, "of a processor that it keeps busy")
 	cmd.Flags().IntVar(&processors, "processors", 1, "GOMAXPROCS")
 	return cmd
 }

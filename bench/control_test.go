@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"math"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rookery-server/rookery/memprof"
 )
 
 // TestControl: a control process measures pauses and delays, and ends when told
 // to, or when its standard input does.
 func TestControl(t *testing.T) {
-	c, err := StartControl(append(self(t), "control"), 1)
+	c, err := StartControl(append(self(t), "control"), 1, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +105,7 @@ func TestControlAnswers(t *testing.T) {
 			t.Errorf("%d: %+v, %v", want, a, err)
 		}
 	}
-	c, err := StartControl([]string{"sh", "-c", `read -r _; echo '{"question":7}'; echo '{"question":1,"delays":[{"max_ns":5,"count":2}]}'; read -r _`}, 1)
+	c, err := StartControl([]string{"sh", "-c", `read -r _; echo '{"question":7}'; echo '{"question":1,"delays":[{"max_ns":5,"count":2}]}'; read -r _`}, 1, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +114,35 @@ func TestControlAnswers(t *testing.T) {
 	}
 	if err := c.Stop(); err != nil {
 		t.Log(err) // sh ends with the status of read
+	}
+}
+
+// TestControlBusy: a control process that is told to be busy is, and measures all
+// the same.
+func TestControlBusy(t *testing.T) {
+	c, err := StartControl(append(self(t), "control"), 2, 0.5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Stop()
+	eventually(t, "half a second of work", func() bool {
+		used, err := memprof.CPUTime(c.PID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return used > 500*time.Millisecond
+	})
+	r, err := c.Read(testContext(t))
+	if err != nil || r.Delays.Total() == 0 {
+		t.Errorf("%d delays, %v", r.Delays.Total(), err)
+	}
+	if err := c.Stop(); err != nil {
+		t.Error(err)
+	}
+	for _, share := range []float64{-0.1, 1.5, math.NaN()} {
+		if _, err := StartControl(append(self(t), "control"), 1, share); err == nil {
+			t.Errorf("a share of %v is taken", share)
+		}
 	}
 }
 

@@ -20,6 +20,10 @@ type GC struct {
 	// request to stop until everything runs again. Empty buckets are left
 	// out; upper bounds ascend.
 	Pauses Pauses `json:"pauses"`
+	// Stopping is the part of the same pauses until all threads of the process
+	// had stopped: the rest is the collector's work, and starting again. A long
+	// one is a thread that could not stop because the machine did not run it.
+	Stopping Pauses `json:"stopping"`
 }
 
 // Pauses is a histogram of times: buckets with something in them, by ascending
@@ -34,16 +38,20 @@ type PauseBucket struct {
 }
 
 const (
-	metricPauses = "/sched/pauses/total/gc:seconds"
-	metricCycles = "/gc/cycles/total:gc-cycles"
-	metricForced = "/gc/cycles/forced:gc-cycles"
+	metricPauses   = "/sched/pauses/total/gc:seconds"
+	metricStopping = "/sched/pauses/stopping/gc:seconds"
+	metricCycles   = "/gc/cycles/total:gc-cycles"
+	metricForced   = "/gc/cycles/forced:gc-cycles"
 )
 
 // ReadGC reads the collector of the calling process.
 func ReadGC() GC {
-	s := []metrics.Sample{{Name: metricPauses}, {Name: metricCycles}, {Name: metricForced}}
+	s := []metrics.Sample{{Name: metricPauses}, {Name: metricCycles}, {Name: metricForced}, {Name: metricStopping}}
 	metrics.Read(s)
-	g := GC{Cycles: s[1].Value.Uint64(), Forced: s[2].Value.Uint64(), Pauses: buckets(s[0].Value.Float64Histogram())}
+	g := GC{
+		Cycles: s[1].Value.Uint64(), Forced: s[2].Value.Uint64(),
+		Pauses: buckets(s[0].Value.Float64Histogram()), Stopping: buckets(s[3].Value.Float64Histogram()),
+	}
 	g.PauseMax = g.Pauses.Max()
 	return g
 }
@@ -67,7 +75,10 @@ func fromSeconds(s float64) time.Duration {
 
 // Since returns what happened after base was taken in the same process.
 func (g GC) Since(base GC) GC {
-	d := GC{Cycles: g.Cycles - base.Cycles, Forced: g.Forced - base.Forced, Pauses: g.Pauses.Since(base.Pauses)}
+	d := GC{
+		Cycles: g.Cycles - base.Cycles, Forced: g.Forced - base.Forced,
+		Pauses: g.Pauses.Since(base.Pauses), Stopping: g.Stopping.Since(base.Stopping),
+	}
 	d.PauseMax = d.Pauses.Max()
 	return d
 }
@@ -97,12 +108,21 @@ func (p Pauses) Since(base Pauses) (d Pauses) {
 }
 
 // Count counts one time whose bucket ends at bound.
-func (p *Pauses) Count(bound time.Duration) {
+func (p *Pauses) Count(bound time.Duration) { p.count(bound, 1) }
+
+// Add counts what q has counted, too.
+func (p *Pauses) Add(q Pauses) {
+	for _, b := range q {
+		p.count(b.Max, b.Count)
+	}
+}
+
+func (p *Pauses) count(bound time.Duration, n uint64) {
 	i, known := p.find(bound)
 	if !known {
 		*p = slices.Insert(*p, i, PauseBucket{Max: bound})
 	}
-	(*p)[i].Count++
+	(*p)[i].Count += n
 }
 
 func (p Pauses) find(bound time.Duration) (int, bool) {

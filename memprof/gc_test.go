@@ -26,6 +26,9 @@ func TestReadGC(t *testing.T) {
 	if pauses < 2*cycles { // each cycle stops the world twice
 		t.Errorf("%d pauses in %d cycles", pauses, cycles)
 	}
+	if n := d.Stopping.Total(); n < 2*cycles || d.Stopping.Max() > d.PauseMax {
+		t.Errorf("stopping %d times took up to %v, of pauses of up to %v", n, d.Stopping.Max(), d.PauseMax)
+	}
 }
 
 func TestBuckets(t *testing.T) {
@@ -41,9 +44,9 @@ func TestBuckets(t *testing.T) {
 }
 
 func TestGCSince(t *testing.T) {
-	base := GC{Cycles: 2, Forced: 1, Pauses: []PauseBucket{{10, 3}, {1000, 1}}}
-	now := GC{Cycles: 5, Forced: 1, Pauses: []PauseBucket{{10, 4}, {50, 2}, {1000, 1}}}
-	want := GC{Cycles: 3, PauseMax: 50, Pauses: []PauseBucket{{10, 1}, {50, 2}}}
+	base := GC{Cycles: 2, Forced: 1, Pauses: []PauseBucket{{10, 3}, {1000, 1}}, Stopping: []PauseBucket{{5, 4}}}
+	now := GC{Cycles: 5, Forced: 1, Pauses: []PauseBucket{{10, 4}, {50, 2}, {1000, 1}}, Stopping: []PauseBucket{{5, 6}, {10, 1}}}
+	want := GC{Cycles: 3, PauseMax: 50, Pauses: []PauseBucket{{10, 1}, {50, 2}}, Stopping: []PauseBucket{{5, 2}, {10, 1}}}
 	if got := now.Since(base); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -71,6 +74,11 @@ func TestPausesCount(t *testing.T) {
 	}
 	if want := (Pauses{{10, 3}, {50, 2}, {1000, 1}}); !reflect.DeepEqual(p, want) {
 		t.Errorf("got %v, want %v", p, want)
+	}
+	sum := Pauses{{20, 1}, {50, 1}}
+	sum.Add(p)
+	if want := (Pauses{{10, 3}, {20, 1}, {50, 3}, {1000, 1}}); !reflect.DeepEqual(sum, want) {
+		t.Errorf("added: %v, want %v", sum, want)
 	}
 	if p.Total() != 6 || p.Max() != 1000 || Pauses(nil).Max() != 0 {
 		t.Errorf("%d times, longest %v", p.Total(), p.Max())

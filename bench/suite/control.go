@@ -23,11 +23,12 @@ type control struct {
 
 // startControl starts a control process with as many processors as a process of
 // a node uses: with several a node they divide the machine, and have two at least.
-func startControl(argv []string, cpus, workers int) (*control, error) {
+// It keeps a share of one processor busy.
+func startControl(argv []string, cpus, workers int, share float64) (*control, error) {
 	if len(argv) == 0 {
 		return &control{}, nil
 	}
-	p, err := bench.StartControl(argv, min(cpus, max(2, cpus/workers)))
+	p, err := bench.StartControl(argv, min(cpus, max(2, cpus/workers)), share)
 	return &control{process: p}, err
 }
 
@@ -55,22 +56,26 @@ func (c *control) stop() error {
 }
 
 // pauses sets the checks of the collector's pauses between two moments: those
-// of the worst process of all.
-func (r *run) pauses(before, after []look) {
+// of the worst process of all. It returns those of all servers together.
+func (r *run) pauses(before, after []look) memprof.GC {
 	var p99, longest time.Duration
-	var count uint64
+	var all memprof.GC
 	for i := range after {
 		for w, now := range after[i].gc {
 			since := now.Since(earlier(before[i].gc, w, now))
-			p99, longest, count = max(p99, since.Quantile(0.99)), max(longest, since.PauseMax), count+since.Pauses.Total()
+			p99, longest = max(p99, since.Quantile(0.99)), max(longest, since.PauseMax)
+			all.Pauses.Add(since.Pauses)
+			all.Stopping.Add(since.Stopping)
 		}
 	}
-	r.measured("resources.gc-p99", ms(p99), int(count))
-	r.measured("resources.gc-max", ms(longest), int(count))
+	r.measured("resources.gc-p99", ms(p99), int(all.Pauses.Total()))
+	r.measured("resources.gc-max", ms(longest), int(all.Pauses.Total()))
+	return all
 }
 
-// controlPauses sets the checks of what the control process has measured.
-func (r *run) controlPauses(beside bench.ControlReading, err error) {
+// controlPauses sets the checks of what the control process has measured, and
+// says it beside the pauses of all servers.
+func (r *run) controlPauses(servers memprof.GC, beside bench.ControlReading, err error) {
 	pauses, delays := beside.GC.Pauses, beside.Delays
 	if err == nil && (pauses.Total() == 0 || delays.Total() == 0) {
 		err = errors.New("the control process measured nothing")
@@ -83,9 +88,21 @@ func (r *run) controlPauses(beside bench.ControlReading, err error) {
 	r.measured("resources.control-max", ms(pauses.Max()), int(pauses.Total()))
 	r.measured("resources.control-late", ms(delays.Quantile(0.99)), int(delays.Total()))
 	r.check("resources.control-late").Detail = fmt.Sprintf("median %v, longest %v", short(delays.Quantile(0.5)), short(delays.Max()))
-	for _, id := range []string{"resources.gc-p99", "resources.gc-max"} {
-		r.check(id).Detail = fmt.Sprintf("a control process meanwhile: p99 %v, longest %v", short(pauses.Quantile(0.99)), short(pauses.Max()))
+	busy := ""
+	if r.ControlShare > 0 {
+		busy = fmt.Sprintf(", kept busy for %.0f %% of a processor", 100*r.ControlShare)
 	}
+	r.check("resources.gc-p99").Detail = fmt.Sprintf("all servers: %s; a control process meanwhile%s: %s", spreadOf(servers), busy, spreadOf(beside.GC))
+	r.check("resources.gc-max").Detail = fmt.Sprintf("a control process meanwhile: longest %v", short(pauses.Max()))
+}
+
+// spreadOf says how long pauses were, and how much of that was spent on waiting
+// until the threads of the process had stopped.
+func spreadOf(gc memprof.GC) string {
+	of := func(p memprof.Pauses) string {
+		return fmt.Sprintf("%v, %v, %v, %v", short(p.Quantile(0.5)), short(p.Quantile(0.9)), short(p.Quantile(0.99)), short(p.Max()))
+	}
+	return fmt.Sprintf("%d pauses, median, 90th, 99th percentile and longest %s, until all threads had stopped %s", gc.Pauses.Total(), of(gc.Pauses), of(gc.Stopping))
 }
 
 // controlChecks are those that the control process measures.

@@ -63,7 +63,9 @@ func TestPauses(t *testing.T) {
 func TestControlPauses(t *testing.T) {
 	const ms = time.Millisecond
 	r := forChecks(t)
-	r.controlPauses(bench.ControlReading{
+	r.ControlShare = 0.12
+	servers := memprof.GC{Pauses: memprof.Pauses{{Max: 3 * ms, Count: 99}, {Max: 9 * ms, Count: 1}}, Stopping: memprof.Pauses{{Max: ms, Count: 100}}}
+	r.controlPauses(servers, bench.ControlReading{
 		GC: collector(3, memprof.Pauses{{Max: ms, Count: 5}, {Max: 7 * ms, Count: 1}}), Delays: memprof.Pauses{{Max: 2 * ms, Count: 100}},
 	}, nil)
 	for id, want := range map[string]float64{"resources.control-p99": 7, "resources.control-max": 7, "resources.control-late": 2} {
@@ -74,9 +76,13 @@ func TestControlPauses(t *testing.T) {
 	if d := r.check("resources.gc-max").Detail; !strings.Contains(d, "longest 7ms") {
 		t.Errorf("beside the servers stands %q", d)
 	}
+	if d, want := r.check("resources.gc-p99").Detail, "all servers: 100 pauses, median, 90th, 99th percentile and longest 3ms, 3ms, 3ms, 9ms, "+
+		"until all threads had stopped 1ms, 1ms, 1ms, 1ms; a control process meanwhile, kept busy for 12 % of a processor: 6 pauses"; !strings.HasPrefix(d, want) {
+		t.Errorf("of the pauses stands %q", d)
+	}
 	for want, err := range map[string]error{"measured nothing": nil, "gone": errors.New("gone")} {
 		r := forChecks(t)
-		r.controlPauses(bench.ControlReading{}, err)
+		r.controlPauses(memprof.GC{}, bench.ControlReading{}, err)
 		for _, id := range controlChecks {
 			if c := r.check(id); c.Verdict != report.Failed || !strings.Contains(c.Detail, want) {
 				t.Errorf("%s: %+v", id, c)
@@ -87,7 +93,7 @@ func TestControlPauses(t *testing.T) {
 
 // TestNoControl: without a control process there is nothing to read or to end.
 func TestNoControl(t *testing.T) {
-	c, err := startControl(nil, 2, 2)
+	c, err := startControl(nil, 2, 2, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +103,7 @@ func TestNoControl(t *testing.T) {
 	if err := c.stop(); err != nil {
 		t.Error(err)
 	}
-	if _, err := startControl([]string{"/nothing/of/this/name"}, 2, 2); err == nil {
+	if _, err := startControl([]string{"/nothing/of/this/name"}, 2, 2, 0); err == nil {
 		t.Error("a program that is not there has started")
 	}
 }

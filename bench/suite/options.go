@@ -18,10 +18,14 @@ type Options struct {
 	// Control is the command line of the hidden control process; nil: none, and
 	// what it measures counts as failed.
 	Control []string
-	Scale   Scale    // required
-	Groups  []int    // only checks of these groups; none: all
-	Checks  []string // only these, by name or by the part of it before the dot
-	Logs    string   // directory for the nodes' logs, which must exist; "": none
+	// ControlShare is the share of one processor that the control process keeps
+	// busy, from 0 to 1. With that of a server its pauses can be compared with
+	// the server's, and the run has so much less of the machine.
+	ControlShare float64
+	Scale        Scale    // required
+	Groups       []int    // only checks of these groups; none: all
+	Checks       []string // only these, by name or by the part of it before the dot
+	Logs         string   // directory for the nodes' logs, which must exist; "": none
 	// Step bounds one step, such as a ramp or a failover; 0: DefaultStep.
 	Step time.Duration
 	// Soak is held in place of the second hold of the scale; 0: the scale's.
@@ -68,6 +72,8 @@ func (o Options) filled() (Options, error) {
 		return bad("which binary is to be measured?")
 	case len(s.Ramps) == 0 || s.Ramps[len(s.Ramps)-1] != s.Clients || !slices.IsSorted(s.Ramps) || s.Clients < nodeCount:
 		return bad("a scale needs ramps up to its clients, at least %d", nodeCount)
+	case !(o.ControlShare >= 0 && o.ControlShare <= 1):
+		return bad("a share of a processor is from 0 to 1")
 	case o.Step < 0 || o.Soak < 0:
 		return bad("times are above 0")
 	}

@@ -75,7 +75,7 @@ func Run(ctx context.Context, o Options) (*report.Report, error) {
 
 // controlled runs f beside a control process.
 func (r *run) controlled(f func() error) (err error) {
-	if r.beside, err = startControl(r.Control, r.report.Machine.CPUs, r.plan.workers); err != nil {
+	if r.beside, err = startControl(r.Control, r.report.Machine.CPUs, r.plan.workers, r.ControlShare); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.beside.stop()) }()

@@ -105,6 +105,8 @@ func TestOptions(t *testing.T) {
 		{func(o *Options) { o.Server = "" }, "which binary"},
 		{func(o *Options) { o.Scale = Scale{} }, "ramps"},
 		{func(o *Options) { o.Soak = -1 }, "above 0"},
+		{func(o *Options) { o.ControlShare = 1.1 }, "share of a processor"},
+		{func(o *Options) { o.ControlShare = math.NaN() }, "share of a processor"},
 	} {
 		o := good
 		tt.change(&o)

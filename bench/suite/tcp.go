@@ -196,8 +196,7 @@ func (r *run) load(f *load.Fleet) error {
 	used := sum(after, func(l look) float64 { return l.cpu.Seconds() }) - sum(before, func(l look) float64 { return l.cpu.Seconds() })
 	r.measured("resources.cpu", 100*used/took.Seconds()/float64(r.report.Machine.CPUs), nodeCount)
 	r.check("resources.cpu").Detail = fmt.Sprintf("the load generator used %.0f %%", 100*p.Generator.CPU.Seconds()/p.Took().Seconds()/float64(r.report.Machine.CPUs))
-	r.pauses(before, after)
-	r.controlPauses(to.Since(from), alone)
+	r.controlPauses(r.pauses(before, after), to.Since(from), alone)
 	return r.charts.histogram("round-trips", "Round trips over TCP by latency from the due time", p.Corrected)
 }
 

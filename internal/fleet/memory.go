@@ -1,9 +1,7 @@
 package fleet
 
 import (
-	"cmp"
 	"slices"
-	"time"
 
 	"github.com/rookery-server/rookery/memprof"
 )
@@ -24,6 +22,7 @@ func sumMemory(own memprof.Report, workers []memprof.Report) memory {
 	m := memory{Report: own, Workers: workers}
 	sum := &m.Report
 	sum.Components = nil
+	sum.GC.Pauses, sum.GC.Stopping = slices.Clone(own.GC.Pauses), slices.Clone(own.GC.Stopping)
 	for _, r := range slices.Concat([]memprof.Report{own}, workers) {
 		addComponents(sum, r.Components)
 	}
@@ -80,13 +79,6 @@ func addGC(sum, g *memprof.GC) {
 	sum.Cycles += g.Cycles
 	sum.Forced += g.Forced
 	sum.PauseMax = max(sum.PauseMax, g.PauseMax)
-	counts := map[time.Duration]uint64{}
-	for _, b := range slices.Concat(sum.Pauses, g.Pauses) {
-		counts[b.Max] += b.Count
-	}
-	sum.Pauses = nil
-	for bound, n := range counts {
-		sum.Pauses = append(sum.Pauses, memprof.PauseBucket{Max: bound, Count: n})
-	}
-	slices.SortFunc(sum.Pauses, func(a, b memprof.PauseBucket) int { return cmp.Compare(a.Max, b.Max) })
+	sum.Pauses.Add(g.Pauses)
+	sum.Stopping.Add(g.Stopping)
 }
