@@ -129,6 +129,10 @@ func (in *inbound) stale(r *reader, _ batch.Lane) error {
 		return err
 	}
 	c := in.l.core
+	if inc == c.o.Self.Incarnation {
+		in.denied(id)
+		return nil
+	}
 	defer c.locked(id).Unlock()
 	home := c.linkOf(inc)
 	ref, ok := c.o.Store.Find(id)
@@ -146,6 +150,43 @@ func (in *inbound) stale(r *reader, _ batch.Lane) error {
 		c.settled(id, epoch)
 	}
 	return nil
+}
+
+// denied: a peer says that we are home of a session. If that is who is home of it
+// by what is here, and it is not on its way in either direction, nobody is: this
+// peer takes it over, as from a home that is lost. How two come to name each
+// other is not known. It was seen once, after two splits on a machine with too
+// much to do, and its client would have been told for ever to come again.
+func (in *inbound) denied(id ID) {
+	c, l := in.l.core, in.l
+	in.later(func() {
+		defer c.locked(id).Unlock()
+		ref, ok := c.o.Store.Find(id)
+		if !ok {
+			return
+		}
+		s, ok := c.o.Store.Load(ref)
+		if !ok || s.Home != l.num || c.arrives(ref, s.Epoch) || c.answersFor(id) {
+			return
+		}
+		c.log.Error("two processes took each other for the home of a session: it is taken over", "other", l.peer.String())
+		c.seize(ref, l, &s)
+	})
+}
+
+// contradict asks a peer about a session of which each of us says that the other
+// one is home. Who of us has a copy takes it over, if both have the greater one.
+func (c *Core) contradict(l *Link, s *Session) {
+	var err error
+	if s.isPointer() {
+		b := le.AppendUint32(appendID(nil, kindStale, s.ID), s.Epoch)
+		err = l.must(batch.Data, le.AppendUint64(b, l.peer.Incarnation))
+	} else {
+		err = l.must(batch.Data, appendOrphans(orphanLeft, []ID{s.ID}))
+	}
+	if err != nil {
+		c.count.lostReplies.Add(1) // the next request finds it out again
+	}
 }
 
 // elsewhere: the peer is home of a session, others hold copies of it, and what we

@@ -193,6 +193,9 @@ func (in *inbound) notHere(r *reader, _ batch.Lane) error {
 		rt.left = &leftover{ref, s}
 	}
 	c.mu.Unlock()
+	if sure == notHome && known && s.home() == in.l.num && !c.arrives(ref, s.Epoch) {
+		c.contradict(in.l, &s)
+	}
 	c.try(rt)
 	return nil
 }

@@ -285,10 +285,11 @@ func (in *inbound) leftover(r *reader, mode byte) error {
 			}
 		case !ok:
 			gone = append(gone, id)
+		case s.Home != 0 && c.answersFor(id):
+		case s.Home == in.l.num && c.o.Self.Compare(in.l.peer.PeerID) > 0:
+			c.contradict(in.l, &s) // of two that have a copy one takes it over
 		case s.Home != 0:
-			if !c.answersFor(id) {
-				c.stale(in.l, &s)
-			}
+			c.stale(in.l, &s)
 		case !c.plan.Load().holds(in.l, partitionOf(id)): // else a fill brings it
 			b := binary.AppendUvarint(appendID(nil, kindElsewhere, id), uint64(s.Epoch))
 			if in.l.must(batch.Data, b) != nil {
