@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +40,9 @@ type CoreOptions struct {
 	Wake func(Peer)
 	// Attention says that Step has something to do. Likewise.
 	Attention func()
+	// Unread reports whether bytes of a peer have arrived that the core has not
+	// been given. It must not block. Optional.
+	Unread func(Peer) bool
 
 	Link   batch.Options // of each link; Local and Remote are set by the Core
 	Logger *slog.Logger  // slog.Default
@@ -115,8 +117,9 @@ type Core struct {
 	away    moveAway
 	meeting meeting
 	tally   tally
-	gather  gathering // but for Gathering
-	applied uint64    // View.Version
+	gather  gathering     // but for Gathering
+	applied uint64        // View.Version
+	unread  time.Duration // since when a view waits, see lastWords; 0: none does
 
 	viewed atomic.Int64 // when the latest view was applied
 }
@@ -298,60 +301,4 @@ func (c *Core) runJobs() {
 	for _, f := range jobs {
 		f()
 	}
-}
-
-// applyView acts on the latest view: it says who died, who came or returned,
-// and who is to hold what.
-func (c *Core) applyView(now time.Duration) {
-	c.mu.Lock()
-	v := c.next
-	if v == nil || v.Version == c.applied {
-		c.mu.Unlock()
-		return
-	}
-	c.applied = v.Version
-	for i := range v.Nodes {
-		c.roster.add(v.Nodes[i].Name)
-	}
-	c.viewed.Store(int64(now))
-	var live []*Link
-	for _, p := range v.Peers(nil) {
-		if p.Incarnation != c.o.Self.Incarnation {
-			l := c.linkTo(p)
-			live = append(live, l)
-		}
-	}
-	var died, returned []*Link
-	for _, l := range c.links {
-		is := slices.Contains(live, l)
-		switch was := l.alive.Load(); {
-		case was && !is:
-			died = append(died, l)
-		case !was && is:
-			returned = append(returned, l)
-		}
-		if l.alive.Swap(is) != is {
-			l.spoke.Store(false)
-		}
-	}
-	links := slices.Clone(c.links)
-	c.mu.Unlock()
-
-	p := newPlan(c, v, c.plan.Load())
-	c.plan.Store(p)
-	c.fill.due = p.tell(links, returned) || c.fill.due
-	c.spread.greetings.expect(returned, died, now)
-	for _, l := range returned {
-		c.greet(l)
-	}
-	c.fill.uncertain = true
-	c.retire(v, links)
-	for _, l := range died {
-		c.log.Info("peer lost", "peer", l.peer.String())
-		c.o.Store.PeerGone(l.num)
-	}
-	c.routes.viewChanged(c, died)
-	c.pubs.viewChanged(c)
-	c.taking.begin(len(died) > 0)
-	c.wakeUp()
 }

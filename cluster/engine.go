@@ -73,6 +73,10 @@ type Engine struct {
 	wg        sync.WaitGroup
 	start     time.Time
 	beat      atomic.Int64 // when the process ran last, since start
+
+	// Used by run only.
+	looked *View  // the latest view; nil once the core goes by it
+	peers  []Peer // of the mesh
 }
 
 // NewEngine returns an engine that does nothing until Start. Hooks may be called
@@ -85,7 +89,7 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 	e.core = NewCore(CoreOptions{
 		Self: o.Self, Store: o.Store, Replicas: o.Replicas, Acked: o.Acked, AckTimeout: o.AckTimeout, HoldTimeout: o.HoldTimeout,
 		Now: func() time.Duration { return time.Since(e.start) }, Attention: e.attend,
-		Wake: func(p Peer) { e.mesh.Wake(p) }, Link: o.Link, Logger: o.Logger,
+		Wake: func(p Peer) { e.mesh.Wake(p) }, Unread: func(p Peer) bool { return e.mesh.Unread(p) }, Link: o.Link, Logger: o.Logger,
 	})
 	var err error
 	e.mesh, err = NewMesh(MeshOptions{
@@ -186,6 +190,7 @@ func (e *Engine) run() {
 			default:
 			}
 		}
+		e.delist()
 	}
 }
 
@@ -195,8 +200,24 @@ func (e *Engine) look() {
 	if v == nil {
 		return
 	}
-	e.mesh.SetPeers(v.Targets(nil)) // the dead too: a split ends when somebody dials
+	e.looked = v
+	for _, p := range v.Targets(nil) { // the dead too: a split ends when somebody dials
+		e.peers = slices.DeleteFunc(e.peers, func(old Peer) bool { return old.PeerID == p.PeerID })
+		e.peers = append(e.peers, p)
+	}
+	e.mesh.SetPeers(e.peers)
 	e.core.SetView(v)
+}
+
+// delist ends the links to those who are not in the latest view, once the core
+// goes by it: until then it may want to read what they have said.
+func (e *Engine) delist() {
+	if e.looked == nil || e.core.applied < e.looked.Version {
+		return
+	}
+	e.peers = e.looked.Targets(nil)
+	e.mesh.SetPeers(e.peers)
+	e.looked = nil
 }
 
 // Drain has the cluster place nothing new on this node, and moves the sessions

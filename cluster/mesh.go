@@ -226,6 +226,19 @@ func (m *Mesh) Wake(p Peer) {
 	}
 }
 
+// Unread reports whether bytes of a peer, or the end of its connection, have
+// arrived that its endpoint has not been given. It does not block.
+func (m *Mesh) Unread(p Peer) bool {
+	mp := (*m.peers.Load())[p.PeerID]
+	if mp == nil {
+		return false
+	}
+	mp.mu.Lock()
+	c := mp.conn
+	mp.mu.Unlock()
+	return c != nil && c.unread()
+}
+
 // Close ends all links and accepting, and waits until no goroutine of the mesh
 // is left. Listeners given to Serve are closed.
 func (m *Mesh) Close() {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/rookery-server/rookery/batch"
@@ -30,7 +32,8 @@ var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, writeMax); r
 type meshConn struct {
 	m       *Mesh
 	raw     net.Conn
-	rw      net.Conn   // raw, or TLS over it
+	in      *socket    // raw, as it is read
+	rw      net.Conn   // in, or TLS over it
 	twin    early.Twin // of raw: should we be killed the other end hears of it first
 	dialled bool       // by us
 
@@ -49,8 +52,8 @@ type meshConn struct {
 	err  error // why; set before over is closed
 }
 
-func (m *Mesh) newConn(raw, rw net.Conn, dialled bool) *meshConn {
-	return &meshConn{m: m, raw: raw, rw: rw, dialled: dialled, buf: make([]byte, readMin), over: make(chan struct{})}
+func (m *Mesh) newConn(in *socket, rw net.Conn, dialled bool) *meshConn {
+	return &meshConn{m: m, raw: in.Conn, in: in, rw: rw, dialled: dialled, buf: make([]byte, readMin), over: make(chan struct{})}
 }
 
 // fail ends the connection. The first error is the one that counts.
@@ -62,6 +65,62 @@ func (c *meshConn) fail(err error) {
 		// Not the TLS connection: that would wait for its last words to be read.
 		c.raw.Close()
 	})
+}
+
+// lastReadMax is how long the reader goes on at most when nothing can be written
+// any more.
+const lastReadMax = time.Second
+
+// lastRead ends the connection because it cannot be written to, once the reader
+// has read what is there: of a process that was killed that is what its kernel
+// has sent for it, and to close the socket would throw it away. A peer that only
+// reads nothing has its connection closed at once.
+func (c *meshConn) lastRead(err error) {
+	if !errors.Is(err, errStalled) {
+		timeout := time.NewTimer(lastReadMax)
+		defer timeout.Stop()
+		select {
+		case <-c.over:
+		case <-timeout.C:
+		}
+	}
+	c.fail(err)
+}
+
+// unread reports whether bytes have arrived, or the end has, that the endpoint
+// has not been given.
+func (c *meshConn) unread() bool { return !c.in.waits.Load() || readable(c.in.Conn) }
+
+// socket is the reading side of a connection's socket.
+type socket struct {
+	net.Conn
+	waits atomic.Bool // for bytes, or for the processor to take them
+}
+
+// Read implements net.Conn.
+func (s *socket) Read(p []byte) (int, error) {
+	s.waits.Store(true)
+	n, err := s.Conn.Read(p)
+	s.waits.Store(false)
+	return n, err
+}
+
+// readable reports whether the kernel has bytes of a socket, or its end.
+func readable(c net.Conn) (is bool) {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	_ = raw.Control(func(fd uintptr) { // closed here already: nobody reads it
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		is = !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR)
+	})
+	return is
 }
 
 // cause returns why the connection was ended, nil if it was not.
@@ -84,7 +143,7 @@ func (c *meshConn) begin() {
 	written := make(chan struct{})
 	mp.m.wg.Go(func() {
 		defer close(written)
-		c.fail(c.write())
+		c.lastRead(c.write())
 	})
 	mp.m.wg.Go(func() {
 		c.fail(c.read())

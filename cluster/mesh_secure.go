@@ -36,20 +36,22 @@ func (m *Mesh) secure(raw net.Conn, dial bool) (*meshConn, error) {
 		if uid != os.Geteuid() {
 			return nil, fmt.Errorf("%w: %w (%d)", errAuth, errOtherUser, uid)
 		}
-		return m.newConn(raw, raw, dial), nil
+		in := &socket{Conn: raw}
+		return m.newConn(in, in, dial), nil
 	}
 	if m.o.TLS == nil {
 		return nil, errPlain
 	}
 	limitUnsent(raw)
-	rw := tls.Server(raw, m.o.TLS)
+	in := &socket{Conn: raw}
+	rw := tls.Server(in, m.o.TLS)
 	if dial {
-		rw = tls.Client(raw, m.o.TLS)
+		rw = tls.Client(in, m.o.TLS)
 	}
 	if err := rw.Handshake(); err != nil {
 		return nil, tlsError(err)
 	}
-	return m.newConn(raw, rw, dial), nil
+	return m.newConn(in, rw, dial), nil
 }
 
 // tlsError says what a failed handshake means.

@@ -130,7 +130,7 @@ func (c *Core) find(id ID) found {
 		}
 	}
 	for _, n := range p.order(part) {
-		if l := p.nodes[n].worker(part); l != nil && !l.leaving.Load() {
+		if l := p.nodes[n].worker(part); l != nil && l.alive.Load() && !l.leaving.Load() {
 			return found{to: l}
 		}
 	}
@@ -170,9 +170,9 @@ func (c *Core) try(r *route) {
 	case f.soon, f.arriving:
 		r.retryAt = c.o.Now() + routeAgain
 		return
-	case f.home && is != r.named && !to.leaving.Load():
+	case f.home && is != r.named && to.alive.Load() && !to.leaving.Load():
 		r.named = is // what we asked it before may have been too early
-	case to == nil || to.leaving.Load() || slices.Contains(r.tried, to):
+	case to == nil || !to.alive.Load() || to.leaving.Load() || slices.Contains(r.tried, to):
 		// It will be at home elsewhere, or its home is lost and what is here of it
 		// waits for who takes it over.
 		r.unsure = r.unsure || f.home && to.leaving.Load() || f.known && !f.home
