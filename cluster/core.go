@@ -93,6 +93,7 @@ type Core struct {
 	byInc   map[uint64]*Link // guarded by mu; by the peer's incarnation
 	links   []*Link          // guarded by mu; by number-1
 	jobs    []func()         // guarded by mu; for Step, in order
+	answers []func()         // guarded by mu; for Step: what clients of ours are told
 	routes  routes           // guarded by mu
 	parting parting
 	pubs    publishing // guarded by mu
@@ -265,6 +266,7 @@ const stepEvery = 20 * time.Millisecond
 func (c *Core) Step() (more bool) {
 	now := c.o.Now()
 	c.applyView(now)
+	c.runAnswers()
 	if c.taking.step(c, now) {
 		return true // before anything else: sessions without a home wait
 	}

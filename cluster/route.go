@@ -19,6 +19,7 @@ type routes struct {
 	byConn map[uint64]*route
 	bytes  int           // of the requests
 	look   time.Duration // when expire looks at them again
+	lost   time.Duration // of the latest loss of a peer, or of what was on its link; 0: there was none
 	early  []asked       // of peers that we have not met yet
 }
 
@@ -252,13 +253,13 @@ func (c *Core) exhausted(r *route) {
 // refuse ends a request. mu is held.
 func (c *Core) refuse(r *route, why Refusal) {
 	c.routes.drop(r)
-	c.job(func() { c.o.Store.Refuse(r.conn, why) })
+	c.answer(func() { c.o.Store.Refuse(r.conn, why) })
 }
 
 // cut ends a response or stream that has begun. mu is held.
 func (c *Core) cut(r *route) {
 	c.routes.drop(r)
-	c.job(func() { c.o.Store.Deliver(r.conn, ReplyClose, nil) })
+	c.answer(func() { c.o.Store.Deliver(r.conn, ReplyClose, nil) })
 }
 
 // ConnGone says that a connection of ours has closed for which a request was
@@ -321,6 +322,9 @@ func (t *routes) viewChanged(c *Core, died []*Link) {
 	now := c.o.Now() // a view takes a busy process long
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(died) > 0 {
+		t.lost = now
+	}
 	for _, r := range t.sorted() {
 		lost := slices.Contains(died, r.at)
 		unsent := !lost && !r.taken && r.msg != nil && slices.Contains(died, r.via)
@@ -370,8 +374,15 @@ func (t *routes) expire(c *Core, now time.Duration) {
 			c.refuse(r, RefusedLost)
 			return true
 		}
+		sent := r.retryAt == r.deadline // and nobody has said that it is elsewhere
 		r.retryAt = 0
 		late := now >= r.deadline
+		if late && t.holdsOn(c, r, now) {
+			if sent {
+				r.retryAt = r.deadline
+			}
+			return sent
+		}
 		if late {
 			c.count.unavailable.Add(1)
 			c.refuse(r, RefusedUnavailable)

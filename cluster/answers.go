@@ -1,0 +1,41 @@
+package cluster
+
+import "time"
+
+// answer lets Step tell a client of ours something of its request. Clients do not
+// wait for publications as jobs do: nothing moves with an answer. mu is held.
+func (c *Core) answer(f func()) {
+	c.answers = append(c.answers, f)
+	c.wakeUp()
+}
+
+// runAnswers tells clients what became of their requests.
+func (c *Core) runAnswers() {
+	c.mu.Lock()
+	answers := c.answers
+	c.answers = nil
+	c.mu.Unlock()
+	for _, f := range answers {
+		f()
+	}
+}
+
+// settleWaits is for how many HoldTimeouts after a loss requests for sessions that
+// are known here wait for who takes these over: of tens of thousands of clients
+// that return at once the first come before a busy machine has taken their
+// sessions over. Turned away they would come again, behind all others.
+const settleWaits = 2
+
+// holdsOn reports whether a request that has waited for HoldTimeout waits on, for
+// what a loss has left to do, and gives it the time. mu is held.
+func (t *routes) holdsOn(c *Core, r *route, now time.Duration) bool {
+	until := t.lost + settleWaits*c.o.HoldTimeout
+	if !r.repeat || t.lost == 0 || now >= until {
+		return false
+	}
+	if _, known := c.o.Store.Find(r.id); !known && !r.unsure && !r.doubted {
+		return false
+	}
+	r.deadline = until
+	return true
+}
