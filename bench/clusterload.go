@@ -1,18 +1,13 @@
 package bench
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/netip"
 	"strconv"
 	"sync"
 	"time"
-
-	"github.com/rookery-server/rookery/bench/wire"
 )
 
 // announcePrefix stands in front of the number in a broadcast text.
@@ -35,45 +30,7 @@ func newAnnouncer(at netip.AddrPort) *announcer {
 
 // call calls a tool of the demo app without a session.
 func (a *announcer) call(ctx context.Context, tool, argument, value string) (notified int, err error) {
-	body := rpcCall(firstHTTPID, "tools/call", `{`+statelessMeta+`,"name":"`+tool+`","arguments":{"`+argument+`":"`+value+`"}}`)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+a.at.String()+"/mcp", bytes.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	for name, value := range map[string]string{
-		"Content-Type": "application/json", "Accept": "application/json, text/event-stream",
-		"MCP-Protocol-Version": revisionStateless, "Mcp-Method": "tools/call", "Mcp-Name": tool,
-	} {
-		req.Header.Set(name, value)
-	}
-	res, err := a.http.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(res.Body, wire.BodyMax))
-	if err != nil {
-		return 0, err
-	}
-	r := wire.Response{Status: res.StatusCode, Body: text, Events: res.Header.Get("Content-Type") == "text/event-stream"}
-	message, err := r.Message()
-	if err != nil {
-		return 0, err
-	}
-	reply, err := wire.ParseReply(message, firstHTTPID)
-	if err != nil {
-		return 0, err
-	}
-	var result struct {
-		IsError bool `json:"isError"`
-		Said    struct {
-			Notified int `json:"notified"`
-		} `json:"structuredContent"`
-	}
-	if err := json.Unmarshal(reply.Result, &result); err != nil || result.IsError {
-		return 0, fmt.Errorf("%s failed: %q", tool, wire.Clip(message))
-	}
-	return result.Said.Notified, nil
+	return ToolCall{URL: "http://" + a.at.String() + "/mcp", Tool: tool, Argument: argument, Value: value}.Notified(ctx, a.http)
 }
 
 // broadcast publishes event n. The clients of this package know it by its text.

@@ -1,23 +1,19 @@
 package load
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"github.com/rookery-server/rookery/bench/wire"
+	"github.com/rookery-server/rookery/bench"
 )
 
 // publisher publishes numbered events through a tool of the server, one after
@@ -126,47 +122,7 @@ func (p *publisher) anywhere(ctx context.Context, turn int, a announcement) (not
 
 // call calls a tool without a session and returns how many clients were told.
 func (p *publisher) call(ctx context.Context, t Target, a announcement) (int, error) {
-	body := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{%s,"name":%q,"arguments":{%q:%q}}}`,
-		handshakeID, statelessMeta, a.tool, a.argument, a.value)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+t.Addr.String()+t.Path, strings.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	req.Host = t.host()
-	for name, value := range map[string]string{
-		"Content-Type": "application/json", "Accept": "application/json, text/event-stream",
-		"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": a.tool,
-	} {
-		req.Header.Set(name, value)
-	}
-	res, err := p.http.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, wire.BodyMax))
-	if err != nil {
-		return 0, err
-	}
-	r := wire.Response{Status: res.StatusCode, Body: text, Events: strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream")}
-	message, err := r.Message()
-	if err != nil {
-		return 0, err
-	}
-	m, err := wire.ParseReply(bytes.TrimSpace(message), handshakeID)
-	if err != nil {
-		return 0, err
-	}
-	var result struct {
-		IsError bool `json:"isError"`
-		Said    struct {
-			Notified int `json:"notified"`
-		} `json:"structuredContent"`
-	}
-	if err := json.Unmarshal(m.Result, &result); err != nil || result.IsError {
-		return 0, fmt.Errorf("tool %s failed: %q", a.tool, wire.Clip(message))
-	}
-	return result.Said.Notified, nil
+	return bench.ToolCall{URL: "http://" + t.Addr.String() + t.Path, Host: t.host(), Tool: a.tool, Argument: a.argument, Value: a.value}.Notified(ctx, p.http)
 }
 
 // Audit compares what each client heard with what was published and
