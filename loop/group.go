@@ -25,6 +25,7 @@ type groupBackend interface {
 	shutdown(ctx context.Context) error
 	kill()
 	stats() Stats
+	stage() stage // for a batch; nil: there is none now
 }
 
 // New returns a group that does nothing yet. It fails when an option is

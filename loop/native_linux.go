@@ -22,6 +22,7 @@ type native struct {
 	mem       buffers
 	disp      *dispatcher
 	loops     []*eloop
+	gather    gather
 
 	mu        sync.Mutex                  // guards changes of what follows
 	listeners atomic.Pointer[[]*listener] // copied on write
@@ -44,6 +45,7 @@ type native struct {
 func newNative(o *Options) (groupBackend, error) {
 	g := &native{o: o, born: time.Now(), empty: make(chan struct{}), done: make(chan struct{})}
 	g.mem.max = o.Budget
+	g.gather.g = g
 	g.idleTicks = g.ticks(o.IdleTimeout)
 	g.listeners.Store(new([]*listener))
 	var lim unix.Rlimit
@@ -241,6 +243,7 @@ func (g *native) stop(ctx context.Context) error {
 		go func() { // ends with the last handler
 			defer close(g.done)
 			g.disp.stop()
+			g.gather.stop()
 			for _, l := range g.loops {
 				l.shut()
 			}

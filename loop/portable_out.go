@@ -162,3 +162,6 @@ func (c *portConn) sentLocked() {
 	c.mu.lingerTo = time.Now().Add(portLinger)
 	c.pokeLocked()
 }
+
+// stage is Group.Batch: package net writes to one connection at a time.
+func (b *portable) stage() stage { return nil }

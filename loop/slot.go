@@ -73,12 +73,14 @@ const parkingLots = 64 // power of two
 // false when the slot is not (or no longer) generation gen, or has one of the
 // deny flags.
 func (s *slot) lock(gen uint32, deny uint64, lot *parking) bool {
+	return s.tryLock(gen, deny) || s.lockSlow(gen, deny, lot)
+}
+
+// tryLock is lock that does not wait, and may report false without a reason.
+func (s *slot) tryLock(gen uint32, deny uint64) bool {
 	v := s.state.Load()
-	if stateGen(v) == gen && v&(deny|stateLocked) == 0 && v&stateUsers != 0 &&
-		s.state.CompareAndSwap(v, (v|stateLocked)+stateUser) {
-		return true
-	}
-	return s.lockSlow(gen, deny, lot)
+	return stateGen(v) == gen && v&(deny|stateLocked) == 0 && v&stateUsers != 0 &&
+		s.state.CompareAndSwap(v, (v|stateLocked)+stateUser)
 }
 
 func (s *slot) lockSlow(gen uint32, deny uint64, lot *parking) bool {

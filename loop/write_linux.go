@@ -1,6 +1,8 @@
 package loop
 
 import (
+	"syscall"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -32,17 +34,27 @@ func (l *eloop) sendLocked(i int, s *slot, p []byte) Reason {
 	if len(p) == 0 {
 		return ReasonNone
 	}
-	fresh := s.state.Load()&stateOut == 0
-	if fresh {
-		n, errno := send(s.fd, p)
-		if errno != 0 && !again(errno) {
-			return ReasonPeerReset
-		}
-		l.n.bytesOut.Add(int64(n))
-		if p = p[n:]; len(p) == 0 {
-			return ReasonNone
-		}
+	if s.state.Load()&stateOut != 0 {
+		return l.holdLocked(i, s, p, false)
 	}
+	n, errno := send(s.fd, p)
+	return l.sentLocked(i, s, p, n, errno)
+}
+
+// sentLocked goes on when the kernel has taken n bytes of p, or none and says why.
+func (l *eloop) sentLocked(i int, s *slot, p []byte, n int, errno syscall.Errno) Reason {
+	if errno != 0 && !again(errno) {
+		return ReasonPeerReset
+	}
+	l.n.bytesOut.Add(int64(n))
+	if n == len(p) {
+		return ReasonNone
+	}
+	return l.holdLocked(i, s, p[n:], true)
+}
+
+// holdLocked keeps p; fresh: nothing is held yet.
+func (l *eloop) holdLocked(i int, s *slot, p []byte, fresh bool) Reason {
 	a := l.table.attach(s)
 	switch {
 	case a.outHeld() >= l.g.o.OutMax:

@@ -166,17 +166,20 @@ func (s *Server) publish(n *notice, next func(batch []owner) int) (delivered int
 		if k == 0 {
 			return delivered
 		}
+		out := s.outbox()
 		for _, o := range batch[:k] {
 			var err error
 			if o&listenBit != 0 {
-				err = s.sendToListener(o, n)
+				err = s.sendToListener(o, n, &out)
 			} else {
+				out.flush()
 				err = s.sendToSession(o, n)
 			}
 			if s.countSent(err) {
 				delivered++
 			}
 		}
+		out.close()
 		runtime.Gosched()
 	}
 }
@@ -190,14 +193,15 @@ func (s *Server) countSent(err error) bool {
 	return true
 }
 
-func (s *Server) sendToListener(ref owner, n *notice) error {
+func (s *Server) sendToListener(ref owner, n *notice, out *outbox) error {
 	l, long, ok := s.subs.listener(ref)
 	if ok && l.flags&flagOpening != 0 {
+		out.flush()
 		s.awaitOpen(l.stream)
 		l, long, ok = s.subs.listener(ref)
 	}
 	if !ok || l.flags&flagPending != 0 {
 		return ErrNoStream
 	}
-	return s.o.Host.Send(l.stream, n.tagged(l.tag(long), l.flags))
+	return out.send(l.stream, n.tagged(l.tag(long), l.flags))
 }

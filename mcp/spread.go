@@ -78,6 +78,8 @@ func (sp *Spread) Step(max int) (done bool) {
 	if sp.stage == spreadNew {
 		sp.start()
 	}
+	out := sp.s.outbox()
+	defer out.close()
 	var batch [publishBatch]owner
 	for sp.stage == spreadOn {
 		k := sp.next(batch[:min(len(batch), positive(max, 1))])
@@ -86,7 +88,7 @@ func (sp *Spread) Step(max int) (done bool) {
 			break
 		}
 		for _, o := range batch[:k] {
-			if sp.send(o) {
+			if sp.send(o, &out) {
 				sp.delivered++
 			}
 		}
@@ -151,10 +153,11 @@ func (sp *Spread) next(batch []owner) int {
 }
 
 // send tells one client and reports whether it has the message or will.
-func (sp *Spread) send(o owner) bool {
+func (sp *Spread) send(o owner, out *outbox) bool {
 	if o&listenBit != 0 {
-		return sp.s.countSent(sp.s.sendToListener(o, sp.n))
+		return sp.s.countSent(sp.s.sendToListener(o, sp.n, out))
 	}
+	out.flush()
 	err := sp.s.sendToSession(o, sp.n)
 	switch {
 	case err == nil:
@@ -179,9 +182,11 @@ func (sp *Spread) send(o owner) bool {
 func (sp *Spread) Commit(max int) (n int, done bool) {
 	left := sp.noted[sp.written:]
 	n = min(max, len(left))
+	out := sp.s.outbox()
 	for i := range left[:n] {
-		sp.s.commit(left[i].of, left[i].seq, sp.n)
+		sp.s.commit(left[i].of, left[i].seq, sp.n, &out)
 	}
+	out.close()
 	if sp.written += n; sp.written < len(sp.noted) {
 		return n, false
 	}

@@ -189,9 +189,9 @@ func (s *Server) sendAllUnsent(ref uint64) {
 
 // commit writes what a stream has not been sent since it was told n, its event
 // number seq: n alone, or all at once if there is more and the log has it still.
-func (s *Server) commit(of streamOf, seq uint32, n *notice) {
+func (s *Server) commit(of streamOf, seq uint32, n *notice, out *outbox) {
 	delivery := s.delivery(of.ref)
-	delivery.Lock()
+	out.lock(delivery)
 	defer delivery.Unlock()
 	w, only, ok := s.unsent.take(of, seq)
 	if !ok {
@@ -199,6 +199,7 @@ func (s *Server) commit(of streamOf, seq uint32, n *notice) {
 	}
 	to, log, ok := s.awaiting(of)
 	if !only {
+		out.flush()
 		if !ok || s.sendLogged(to, log, w.first) {
 			s.unsent.sent(of, w.last)
 			return
@@ -209,7 +210,7 @@ func (s *Server) commit(of streamOf, seq uint32, n *notice) {
 		return
 	}
 	// To find one event in the log would take longer than to write it.
-	_ = s.o.Host.Send(to.st, n.numbered(to.flags, of.stream, seq)) // a client that is gone may come back for it
+	_ = out.send(to.st, n.numbered(to.flags, of.stream, seq)) // a client that is gone may come back for it
 }
 
 // awaiting returns the open stream that waits for events, and its session's log.
