@@ -62,6 +62,9 @@ func (l *eloop) drain() {
 	l.acceptRest()
 	l.closeListeners()
 	l.each(func(i int, s *slot) { l.drainGuarded(i, s) })
+	if l.g.undrained.Add(-1) == 0 {
+		close(l.g.drained)
+	}
 	l.g.checkEmpty()
 }
 

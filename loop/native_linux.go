@@ -37,13 +37,15 @@ type native struct {
 	// acceptOff says that loop 0 wants to hear of closed connections.
 	acceptOff atomic.Bool
 	empty     chan struct{} // closed when draining and open is 0
+	undrained atomic.Int32  // loops that have not begun to drain
+	drained   chan struct{} // closed when none is left
 	emptied   sync.Once
 	done      chan struct{} // closed when the last handler has ended after stop
 	startAt   time.Time
 }
 
 func newNative(o *Options) (groupBackend, error) {
-	g := &native{o: o, born: time.Now(), empty: make(chan struct{}), done: make(chan struct{})}
+	g := &native{o: o, born: time.Now(), empty: make(chan struct{}), drained: make(chan struct{}), done: make(chan struct{})}
 	g.mem.max = o.Budget
 	g.gather.g = g
 	g.idleTicks = g.ticks(o.IdleTimeout)
@@ -60,6 +62,7 @@ func newNative(o *Options) (groupBackend, error) {
 	if g.connsMax == 0 {
 		g.connsMax = int64(g.fdMax)
 	}
+	g.undrained.Store(int32(o.Loops))
 	g.disp = newDispatcher(o, g.work)
 	g.disp.onSpace = func(loop int) { g.loops[loop].ask(ctlRing) }
 	for i := range o.Loops {
@@ -205,17 +208,24 @@ func (g *native) shutdown(ctx context.Context) error {
 }
 
 // wait returns when the last connection has closed, or with the cause of ctx.
-// Those that might have a request on its way wait for it for DrainMoment.
+// Those that might have a request on its way wait for it for DrainMoment, which
+// begins when all loops drain: one that gets no processor for so long has not let
+// its connections have it.
 func (g *native) wait(ctx context.Context) error {
-	moment := time.NewTimer(g.o.DrainMoment)
-	defer moment.Stop()
+	drained := g.drained
+	var moment <-chan time.Time
 	for {
 		select {
 		case <-g.empty:
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-moment.C:
+		case <-drained:
+			drained = nil
+			timer := time.NewTimer(g.o.DrainMoment)
+			defer timer.Stop()
+			moment = timer.C
+		case <-moment:
 			for _, l := range g.loops {
 				l.ask(ctlHurry)
 			}
