@@ -117,7 +117,7 @@ func (c *client) open(h handler) (*conn, error) {
 	}
 	if err := unix.EpollCtl(c.epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
 		c.drop(k)
-		return nil, dialError("epoll_ctl", err)
+		return nil, SocketError("epoll_ctl", err)
 	}
 	return k, nil
 }
@@ -259,7 +259,7 @@ func connectError(fd int) error {
 	if err != nil {
 		return os.NewSyscallError("getsockopt SO_ERROR", err)
 	}
-	return dialError("connect", unix.Errno(number))
+	return SocketError("connect", unix.Errno(number))
 }
 
 // receive reads until the socket is empty, which a short read says, or, when
@@ -273,7 +273,7 @@ func (c *client) receive(k *conn, ended bool) error {
 		case errors.Is(err, unix.EAGAIN):
 			return nil
 		case err != nil:
-			return c.end(k, dialError("read", err))
+			return c.end(k, SocketError("read", err))
 		case n == 0:
 			return c.end(k, io.EOF)
 		}
@@ -334,7 +334,7 @@ func (k *conn) flush() error {
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
 		return nil
 	case err != nil:
-		return dialError("write", err)
+		return SocketError("write", err)
 	case n == len(k.out):
 		k.out = nil
 	default:

@@ -50,7 +50,7 @@ func newDialer(server netip.AddrPort) (*dialer, error) {
 func (d *dialer) dial() (fd int, err error) {
 	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return -1, dialError("socket", err)
+		return -1, SocketError("socket", err)
 	}
 	if err = d.connect(fd); err != nil {
 		_ = unix.Close(fd)
@@ -72,20 +72,20 @@ func (d *dialer) connect(fd int) error {
 		source := d.sources[d.next]
 		d.next = (d.next + 1) % len(d.sources)
 		if err := unix.Bind(fd, &source); err != nil {
-			return dialError("bind", err)
+			return SocketError("bind", err)
 		}
 	}
 	server := unix.SockaddrInet4{Addr: d.server.Addr().As4(), Port: int(d.server.Port())}
 	if err := unix.Connect(fd, &server); err != nil && !errors.Is(err, unix.EINPROGRESS) {
-		return dialError("connect", err)
+		return SocketError("connect", err)
 	}
 	return nil
 }
 
 // remedies say what to do about the errors that a load generator meets.
-var remedies = map[error]string{
-	unix.EMFILE:        "this process is out of descriptors: raise `ulimit -Hn`, or ask for fewer clients with --counts",
-	unix.ENFILE:        "the machine is out of descriptors: raise fs.file-max, or ask for fewer clients with --counts",
+var remedies = map[unix.Errno]string{
+	unix.EMFILE:        "this process is out of descriptors: raise `ulimit -Hn`, or ask for fewer clients of a process",
+	unix.ENFILE:        "the machine is out of descriptors: raise fs.file-max, or ask for fewer clients",
 	unix.EADDRNOTAVAIL: "no source port is free: widen net.ipv4.ip_local_port_range, or wait a minute for old ones to leave TIME_WAIT",
 	unix.ECONNREFUSED:  "nobody listens there: is the server running, and on this port?",
 	unix.ETIMEDOUT:     "the server did not accept in time: raise net.core.somaxconn and the server's backlog",
@@ -94,7 +94,9 @@ var remedies = map[error]string{
 	unix.ENOMEM:        "the kernel is out of memory",
 }
 
-func dialError(call string, err error) error {
+// SocketError returns the error of a system call on a client's socket, nil for
+// nil, and says what can be done about it where that is known.
+func SocketError(call string, err error) error {
 	var number unix.Errno
 	if errors.As(err, &number) && remedies[number] != "" {
 		return fmt.Errorf("%w; %s", os.NewSyscallError(call, err), remedies[number])

@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rookery-server/rookery/bench"
 )
 
 // serveClient takes an event of client i's connection.
@@ -61,7 +63,7 @@ func (w *worker) readSocket(fd int) (int, error) {
 		case errors.Is(err, unix.EAGAIN):
 			return 0, unix.EAGAIN
 		case err != nil:
-			return 0, socketError("recv", err)
+			return 0, bench.SocketError("recv", err)
 		case n == 0:
 			return 0, io.EOF
 		default:
@@ -177,7 +179,7 @@ func (w *worker) flush(i int32, now int64) {
 	switch {
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
 	case err != nil:
-		w.lost(i, socketError("send", err), now)
+		w.lost(i, bench.SocketError("send", err), now)
 	default:
 		k.out = append(k.out[:0], k.out[n:]...)
 		w.forget(i)

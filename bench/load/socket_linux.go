@@ -2,11 +2,12 @@ package load
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rookery-server/rookery/bench"
 )
 
 // dialer opens non-blocking sockets from several source addresses: one gives
@@ -30,7 +31,7 @@ func newDialer(sources []netip.Addr, first int) *dialer {
 func (d *dialer) dial(server netip.AddrPort) (int, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return -1, socketError("socket", err)
+		return -1, bench.SocketError("socket", err)
 	}
 	if err := d.connect(fd, server); err != nil {
 		_ = unix.Close(fd)
@@ -51,12 +52,12 @@ func (d *dialer) connect(fd int, server netip.AddrPort) error {
 		}
 		d.next = (d.next + 1) % len(d.sources)
 		if err := unix.Bind(fd, &d.sources[d.next]); err != nil {
-			return socketError("bind", err)
+			return bench.SocketError("bind", err)
 		}
 	}
 	to := unix.SockaddrInet4{Addr: server.Addr().As4(), Port: int(server.Port())}
 	if err := unix.Connect(fd, &to); err != nil && !errors.Is(err, unix.EINPROGRESS) {
-		return socketError("connect", err)
+		return bench.SocketError("connect", err)
 	}
 	return nil
 }
@@ -70,22 +71,5 @@ func socketState(fd int) error {
 	if number == 0 {
 		return errors.New("the connection ended")
 	}
-	return socketError("connect", unix.Errno(number))
-}
-
-// remedies say what to do about errors that are not the server's.
-var remedies = map[unix.Errno]string{
-	unix.EMFILE:        "this process is out of descriptors: raise `ulimit -Hn`, or use more --processes",
-	unix.ENFILE:        "the machine is out of descriptors: raise fs.file-max",
-	unix.EADDRNOTAVAIL: "no source port is free: widen net.ipv4.ip_local_port_range, or wait a minute for old ones to leave TIME_WAIT",
-	unix.ECONNREFUSED:  "nobody listens there",
-	unix.ENOBUFS:       "the kernel is out of socket memory: see net.ipv4.tcp_mem",
-}
-
-func socketError(call string, err error) error {
-	var number unix.Errno
-	if errors.As(err, &number) && remedies[number] != "" {
-		return fmt.Errorf("%w; %s", os.NewSyscallError(call, err), remedies[number])
-	}
-	return os.NewSyscallError(call, err)
+	return bench.SocketError("connect", unix.Errno(number))
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rookery-server/rookery/bench"
 	"github.com/rookery-server/rookery/bench/wire"
 )
 
@@ -261,7 +262,7 @@ func (w *worker) watch(fd int, index int32, gen uint32) error {
 		Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET,
 		Fd:     index, Pad: int32(gen),
 	}
-	return socketError("epoll_ctl", unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, fd, &event))
+	return bench.SocketError("epoll_ctl", unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, fd, &event))
 }
 
 // recruit starts the clients of the ramp whose time has come, and answers the
