@@ -150,7 +150,7 @@ func NewCore(o CoreOptions) *Core {
 	c.spread.base, c.spread.round.most = map[uint64]uint64{}, roundVisits
 	c.spread.inRing = map[Origin]publication{}
 	c.routes.byNum, c.routes.byConn = map[uint64]*route{}, map[uint64]*route{}
-	c.fetches.m, c.arriving = map[ID][]*fetch{}, map[uint64]uint32{}
+	c.fetches.m, c.fetches.denied, c.arriving = map[ID][]*fetch{}, map[ID]*denial{}, map[uint64]uint32{}
 	c.plan.Store(newPlan(c, nil, nil))
 	return c
 }

@@ -306,8 +306,33 @@ func TestCoreFetches(t *testing.T) {
 	}
 	f = w.procs[3].core.startFetch(ID{1})
 	w.recover(2 * HoldTimeoutDefault)
-	if !isDone(f.done) || f.err == nil {
+	if !isDone(f.done) || !errors.Is(f.err, ErrUnknown) {
 		t.Errorf("nobody's session: %v", f.err)
+	}
+	w.kill(w.procs[1], false)
+	w.recover(time.Second)
+	f = w.procs[3].core.startFetch(ID{1})
+	w.recover(2 * HoldTimeoutDefault)
+	if !isDone(f.done) || errors.Is(f.err, ErrUnknown) {
+		t.Errorf("somebody is away who may have it: %v", f.err)
+	}
+	if t3 := &w.procs[3].core.fetches; t3.n+len(t3.m)+len(t3.denied) != 0 {
+		t.Errorf("%d, %d, %d are left over", t3.n, len(t3.m), len(t3.denied))
+	}
+	w.ok(t)
+}
+
+// A session that its home does not give away is not called unknown, though others
+// know nothing of it.
+func TestCoreFetchesFromWhoDoesNotGiveIt(t *testing.T) {
+	w := newTestCores(t, 4, true)
+	_, key, _ := w.procs[0].session()
+	w.recover(100 * time.Millisecond)
+	w.procs[0].store.byID[key].busy = 1
+	f := w.procs[3].core.startFetch(key)
+	w.recover(2 * HoldTimeoutDefault)
+	if !isDone(f.done) || f.err == nil || errors.Is(f.err, ErrUnknown) {
+		t.Errorf("fetched %v: %v", isDone(f.done), f.err)
 	}
 	w.ok(t)
 }

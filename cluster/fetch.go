@@ -17,8 +17,15 @@ import (
 // more than fetchesMax at once are told ErrUnavailable; each waits for at most
 // CoreOptions.HoldTimeout.
 type fetches struct {
-	m map[ID][]*fetch
-	n int
+	m      map[ID][]*fetch
+	n      int
+	denied map[ID]*denial // of those in m
+}
+
+// denial is who has said lately to know nothing of a session.
+type denial struct {
+	by  []*Link
+	all bool // in the last round everybody did who was asked
 }
 
 const fetchesMax = 1 << 16
@@ -70,14 +77,71 @@ func (c *Core) ask(id ID) {
 		c.arrived(id, f.ref, nil)
 		return
 	}
+	if !f.known {
+		f.to = c.whoMayHave(id)
+	}
 	err := ErrUnavailable
 	if f.to != nil && f.to.send(batch.Data, append(le.AppendUint64(appendID(nil, kindFetch, id), c.o.Self.Incarnation), hopsMax)) == nil {
 		return
 	}
-	if !f.known && !c.plan.Load().lost {
-		err = ErrUnknown
+	if !f.known && !c.plan.Load().lost && c.lives() == 0 {
+		err = ErrUnknown // there is nobody to ask
 	}
 	c.arrived(id, 0, err)
+}
+
+// whoMayHave returns a peer that has not said yet that it knows nothing of a
+// session: holders of its partition first. nil ends a round.
+func (c *Core) whoMayHave(id ID) *Link {
+	others := c.othersToAsk(partitionOf(id))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := c.fetches.denied[id]
+	for _, l := range others[:min(len(others), askedMax)] {
+		if d == nil || !slices.Contains(d.by, l) {
+			return l
+		}
+	}
+	if len(c.fetches.m[id]) > 0 {
+		c.fetches.denied[id] = &denial{all: true}
+	}
+	return nil
+}
+
+// denies notes that a peer knows nothing of a session, and reports whether
+// somebody here wants that.
+func (c *Core) denies(id ID, l *Link) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.fetches.m[id]) == 0 {
+		return false
+	}
+	d := c.fetches.denied[id]
+	if d == nil {
+		d = &denial{}
+		c.fetches.denied[id] = d
+	}
+	if !slices.Contains(d.by, l) {
+		d.by = append(d.by, l)
+	}
+	return true
+}
+
+// keeps notes that a peer does not give a session away: if it has not denied it,
+// it knows of it.
+func (c *Core) keeps(id ID, l *Link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d := c.fetches.denied[id]; d != nil && !slices.Contains(d.by, l) {
+		delete(c.fetches.denied, id)
+	}
+}
+
+// unknown reports whether nobody knows a session that was asked for as long as
+// may be, and nobody is away who may. Core.mu is held.
+func (t *fetches) unknown(c *Core, id ID) bool {
+	d := t.denied[id]
+	return !c.plan.Load().lost && !c.taking.on.Load() && (d != nil && d.all || len(c.liveLinks()) == 0)
 }
 
 // arrived ends the fetches of a session, or has them try again.
@@ -94,8 +158,14 @@ func (c *Core) arrived(id ID, ref uint64, err error) {
 		close(f.done)
 		return true
 	})
-	if len(c.fetches.m[id]) == 0 {
-		delete(c.fetches.m, id)
+	c.fetches.tidy(id)
+}
+
+// tidy forgets a session that nobody wants any more. Core.mu is held.
+func (t *fetches) tidy(id ID) {
+	if len(t.m[id]) == 0 {
+		delete(t.m, id)
+		delete(t.denied, id)
 	}
 }
 
@@ -106,7 +176,10 @@ func (t *fetches) expire(c *Core, now time.Duration) {
 		due := false
 		t.m[id] = slices.DeleteFunc(all, func(f *fetch) bool {
 			if now >= f.deadline {
-				f.err = cmp.Or(f.err, ErrUnavailable)
+				if f.err = cmp.Or(f.err, ErrUnavailable); t.unknown(c, id) {
+					f.err = ErrUnknown
+				}
+				t.n--
 				close(f.done)
 				return true
 			}
@@ -118,6 +191,7 @@ func (t *fetches) expire(c *Core, now time.Duration) {
 		if due {
 			again = append(again, id)
 		}
+		t.tidy(id)
 	}
 	slices.SortFunc(again, func(a, b ID) int { return slices.Compare(a[:], b[:]) })
 	c.mu.Unlock()
@@ -149,6 +223,9 @@ func (in *inbound) fetch(r *reader, _ batch.Lane) error {
 			c.sayKept(from, id, 0)
 		}
 	default:
+		if !f.known && !c.taking.on.Load() && !c.sendOrphans(from, orphanGone, []ID{id}) {
+			c.count.lostReplies.Add(1) // it asks again
+		}
 		c.sayKept(from, id, 0)
 	}
 	return nil

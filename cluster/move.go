@@ -171,6 +171,8 @@ func (in *inbound) kept(r *reader, _ batch.Lane) error {
 	in.later(func() {
 		if epoch != 0 {
 			c.takeBack(l, id, epoch)
+		} else {
+			c.keeps(id, l)
 		}
 		c.arrived(id, 0, ErrBusy)
 	})

@@ -280,7 +280,7 @@ func (in *inbound) leftover(r *reader, mode byte) error {
 		switch ok = ok && there; {
 		case r.bad:
 		case mode == orphanGone:
-			if ok && s.home() == in.l.num {
+			if !c.denies(id, in.l) && ok && s.home() == in.l.num {
 				c.forget(ref, s)
 			}
 		case !ok:
