@@ -27,6 +27,7 @@ type audience struct {
 	http    *http.Client // gives a node up that does not begin to answer
 	patient *http.Client // waits as long as its context says
 	members []*listener
+	last    [publishersMax]int // number of each publisher's latest broadcast
 	wg      sync.WaitGroup
 	stop    context.CancelFunc
 

@@ -108,7 +108,6 @@ func (s *splits) heal(b *broadcasts) {
 	s.c.settled()
 	b.more(2)
 	s.a.served()
-	b.mayBeLate = true
 	b.verify(true)
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -58,7 +59,7 @@ func (c *nest) broadcast(t *testing.T) {
 	b.verify(false)
 
 	caller := a.members[0]
-	status, answer, err := caller.call(t.Context(), c.members[2], 7, "broadcast", `{"text":"p0/1"}`)
+	status, answer, err := caller.call(t.Context(), c.members[2], 7, "broadcast", `{"text":"p0/1000"}`)
 	// The publishers have no stream: the message is kept for them.
 	if want := fmt.Sprintf(`"notified":%d`, len(a.members)+len(lines)); err != nil || status != http.StatusOK || !bytes.Contains(answer, []byte(want)) {
 		t.Errorf("broadcast: status %d, %v, %s, want %s", status, err, answer, want)
@@ -67,7 +68,7 @@ func (c *nest) broadcast(t *testing.T) {
 		eventually(t, fmt.Sprintf("broadcast at client %d", i), func() bool {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			return len(l.heard[0]) == 1
+			return slices.Contains(l.heard[0], 1000)
 		})
 	}
 	for _, line := range lines {
@@ -97,7 +98,7 @@ func (b *broadcasts) heardOn(c *client) {
 			b.t.Errorf("TCP, publisher %d: %v", p.number, err)
 		}
 	}
-	if line := c.line(); !strings.Contains(line, `"data":"p0/1"`) {
+	if line := c.line(); !strings.Contains(line, `"data":"p0/1000"`) {
 		b.t.Errorf("then comes %s", line)
 	}
 }
