@@ -45,7 +45,7 @@ func TestBatch(t *testing.T) {
 					err = b.Write(handles[i], []byte(text))
 				}
 				if err != nil {
-					t.Fatal(err)
+					t.Error(err)
 				}
 			}
 			b.Close()
@@ -69,7 +69,7 @@ func TestBatch(t *testing.T) {
 // TestBatchToSlow: what the kernel does not take of a batch is held like any
 // output, and past the bound the client is closed; others hear everything.
 func TestBatchToSlow(t *testing.T) {
-	const size, ahead = 2000, 7 * 32 << 10 // others are never that much behind
+	const size, ahead = 2000, 32 << 10 // others are never further behind: less than is held for one
 	each(t, func(t *testing.T, portable bool) {
 		closed, onClosed := ends(8)
 		p, conns := opened(echoLine)
@@ -94,14 +94,14 @@ func TestBatchToSlow(t *testing.T) {
 			b := g.Batch()
 			err := b.Write(slow, text)
 			for _, h := range handles {
-				if b.Write(h, text) != nil {
-					t.Fatal("a client that reads is closed")
+				if err := b.Write(h, text); err != nil {
+					t.Error("a client that reads: ", err)
 				}
 				sent += size
 			}
 			b.Close()
 			over = err != nil
-			for int64(sent)-heard.Load() > ahead {
+			for !t.Failed() && int64(sent)-heard.Load() > ahead {
 				runtime.Gosched()
 			}
 		}

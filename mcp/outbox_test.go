@@ -99,10 +99,12 @@ func TestBatches(t *testing.T) {
 			sp := b.Spread(p, Origin{})
 			sp.Later = true
 			for !sp.Step(30) {
+				continue
 			}
 			if waiting = append(waiting, sp); round%3 != 0 {
 				for _, sp := range waiting {
 					for done := false; !done; _, done = sp.Commit(20) {
+						continue
 					}
 				}
 				waiting = nil

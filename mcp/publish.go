@@ -166,22 +166,28 @@ func (s *Server) publish(n *notice, next func(batch []owner) int) (delivered int
 		if k == 0 {
 			return delivered
 		}
-		out := s.outbox()
-		for _, o := range batch[:k] {
-			var err error
-			if o&listenBit != 0 {
-				err = s.sendToListener(o, n, &out)
-			} else {
-				out.flush()
-				err = s.sendToSession(o, n)
-			}
-			if s.countSent(err) {
-				delivered++
-			}
-		}
-		out.close()
+		delivered += s.publishTo(n, batch[:k])
 		runtime.Gosched()
 	}
+}
+
+// publishTo sends n to some owners.
+func (s *Server) publishTo(n *notice, owners []owner) (delivered int) {
+	out := s.outbox()
+	defer out.close()
+	for _, o := range owners {
+		var err error
+		if o&listenBit != 0 {
+			err = s.sendToListener(o, n, &out)
+		} else {
+			out.flush()
+			err = s.sendToSession(o, n)
+		}
+		if s.countSent(err) {
+			delivered++
+		}
+	}
+	return delivered
 }
 
 func (s *Server) countSent(err error) bool {

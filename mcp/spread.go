@@ -183,10 +183,10 @@ func (sp *Spread) Commit(max int) (n int, done bool) {
 	left := sp.noted[sp.written:]
 	n = min(max, len(left))
 	out := sp.s.outbox()
+	defer out.close()
 	for i := range left[:n] {
 		sp.s.commit(left[i].of, left[i].seq, sp.n, &out)
 	}
-	out.close()
 	if sp.written += n; sp.written < len(sp.noted) {
 		return n, false
 	}
