@@ -10,7 +10,7 @@ import (
 
 const (
 	fanoutSubscribers = 40_000
-	clusterFanRounds  = 10
+	clusterFanRounds  = 20
 	fanoutBar         = 0.5
 	// fanoutGather is small against what a publication to so many takes.
 	fanoutGather = 2 * time.Millisecond
