@@ -148,7 +148,7 @@ func (c *nodes) lastWords() error {
 	var errs []error
 	for _, n := range c.list {
 		if n.process != nil {
-			errs = append(errs, fmt.Errorf("%s said last%s", n.name, n.process.tail.Said()))
+			errs = append(errs, fmt.Errorf("%s said last%s", n.name, n.process.Said()))
 		}
 	}
 	return errors.Join(errs...)

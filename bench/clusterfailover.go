@@ -187,7 +187,7 @@ func spent(c *nodes, victims []int, crowds ...*roamers) (nodes, clients time.Dur
 		nodes += used
 	}
 	for _, r := range crowds {
-		used, err := memprof.CPUTime(r.crew.process.cmd.Process.Pid)
+		used, err := memprof.CPUTime(r.crew.process.PID())
 		if err != nil {
 			return 0, 0, err
 		}

@@ -27,7 +27,7 @@ type node struct {
 	log     *os.File      // nil: its last words are kept only
 }
 
-func (n *node) pid() int { return n.process.cmd.Process.Pid }
+func (n *node) pid() int { return n.process.PID() }
 
 // Addresses of a node, in the order of its ports.
 const (

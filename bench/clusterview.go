@@ -135,7 +135,7 @@ func (n *node) until(ctx context.Context, every time.Duration, ok func(*clusterP
 		select {
 		case <-tick.C:
 		case <-n.ended:
-			return time.Time{}, fmt.Errorf("bench: node %s ended%s", n.name, n.process.tail.Said())
+			return time.Time{}, fmt.Errorf("bench: node %s ended%s", n.name, n.process.Said())
 		case <-ctx.Done():
 			return time.Time{}, fmt.Errorf("bench: node %s: %w", n.name, errors.Join(context.Cause(ctx), err))
 		}

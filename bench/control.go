@@ -74,8 +74,8 @@ func StartControl(argv []string, processors int, share float64) (*Control, error
 func (c *Control) Read(ctx context.Context) (r ControlReading, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("it did not answer within %v", c.timeout))
 	defer cancel()
-	if _, err := c.process.stdin.Write([]byte{'\n'}); err != nil {
-		return r, fmt.Errorf("bench: the control process does not listen%s", c.process.tail.Said())
+	if _, err := c.process.Write([]byte{'\n'}); err != nil {
+		return r, fmt.Errorf("bench: the control process does not listen%s", c.process.Said())
 	}
 	c.asked++
 	for { // answers to questions that were given up may come first
@@ -94,7 +94,7 @@ func (c *Control) Read(ctx context.Context) (r ControlReading, err error) {
 }
 
 // PID returns the id of the process.
-func (c *Control) PID() int { return c.process.cmd.Process.Pid }
+func (c *Control) PID() int { return c.process.PID() }
 
 // Stop ends the process and waits until it has.
 func (c *Control) Stop() error { return c.process.stop() }

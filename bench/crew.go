@@ -42,8 +42,8 @@ func (c *crew) do(ctx context.Context, o order, progress func(done int)) (answer
 	if err != nil {
 		return answer{}, err
 	}
-	if _, err := c.process.stdin.Write(append(line, '\n')); err != nil {
-		return answer{}, fmt.Errorf("bench: the client process does not listen%s", c.process.tail.Said())
+	if _, err := c.process.Write(append(line, '\n')); err != nil {
+		return answer{}, fmt.Errorf("bench: the client process does not listen%s", c.process.Said())
 	}
 	for {
 		line, err := c.process.line(ctx)

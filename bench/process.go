@@ -1,14 +1,11 @@
 package bench
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"os/exec"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -20,60 +17,35 @@ const (
 	stopGrace = killAfter + 2*time.Second
 )
 
-// process is a child that lives as long as its standard input is open: a
-// keeper or a worker. Close it with stop.
+// process is a child whose lines are taken one by one: a keeper or a worker.
+// Close it with stop.
 type process struct {
-	cmd   *exec.Cmd
-	stdin io.WriteCloser
+	*Child
 	lines chan []byte // of standard output; closed when the child has ended
-	tail  *Tail
-	ended error // what Wait said; set before lines is closed
 }
 
-// startProcess runs argv. The child leads a process group of its own, so that
-// a Ctrl-C in the terminal reaches the orchestrator alone, which then ends its
-// children in order.
+// processLine bounds a line of a process.
+const processLine = 1 << 20
+
+// startProcess runs argv.
 func startProcess(argv []string) (*process, error) { return startLogged(argv, nil) }
 
 // startLogged is startProcess whose child's standard error goes to log as well,
 // nil: nowhere.
 func startLogged(argv []string, log io.Writer) (*process, error) {
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.WaitDelay = stopGrace // a grandchild may hold standard error open
-	p := &process{cmd: cmd, lines: make(chan []byte, 16), tail: &Tail{}}
-	cmd.Stderr = p.tail
-	if log != nil {
-		cmd.Stderr = io.MultiWriter(p.tail, log)
-	}
-	stdin, err := cmd.StdinPipe()
+	lines := make(chan []byte, 16)
+	c, err := StartChild(ChildOptions{
+		Argv: argv, Log: log, Grace: stopGrace, LineMax: processLine,
+		Hear: func(line []byte) error {
+			lines <- bytes.Clone(line)
+			return nil
+		},
+		Over: func(error) { close(lines) },
+	})
 	if err != nil {
 		return nil, err
 	}
-	p.stdin = stdin
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("bench: starting %s: %w", argv[0], err)
-	}
-	go p.read(stdout)
-	return p, nil
-}
-
-// read hands on the lines of standard output and then waits for the child.
-// lines is closed after that: standard error is a second pipe, and only Wait
-// tells that the child's last words have come out of it.
-func (p *process) read(stdout io.ReadCloser) {
-	defer close(p.lines)
-	scanner := bufio.NewScanner(stdout)
-	scanner.Buffer(nil, 1<<20)
-	for scanner.Scan() {
-		p.lines <- bytes.Clone(scanner.Bytes())
-	}
-	_ = stdout.Close() // a child whose line was too long must not block
-	p.ended = p.cmd.Wait()
+	return &process{c, lines}, nil
 }
 
 // line returns the next line of standard output.
@@ -81,7 +53,7 @@ func (p *process) line(ctx context.Context) ([]byte, error) {
 	select {
 	case l, ok := <-p.lines:
 		if !ok {
-			return nil, fmt.Errorf("it ended%s", p.tail.Said())
+			return nil, fmt.Errorf("it ended%s", p.Said())
 		}
 		return l, nil
 	case <-ctx.Done():
@@ -89,16 +61,13 @@ func (p *process) line(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// stop closes the child's standard input and waits until it has ended; a child
-// that does not is killed. It is safe to call on a child that has ended.
+// stop is Stop for a child whose lines nobody needs any more.
 func (p *process) stop() error {
-	_ = p.stdin.Close()
-	kill := time.AfterFunc(stopGrace, func() { _ = p.cmd.Process.Kill() })
-	defer kill.Stop()
+	defer p.end()()
 	for range p.lines {
-		// Nobody needs them any more; the last one comes before the end.
+		// The last one comes before the end.
 	}
-	return p.ended
+	return p.Stop()
 }
 
 // Tail keeps the last 4 KiB of what is written to it, such as a process's

@@ -233,7 +233,7 @@ func TestCrew(t *testing.T) {
 	if err := c.order(ctx, opLeave, target, ""); err != nil {
 		t.Error(err)
 	}
-	pid := c.process.cmd.Process.Pid
+	pid := c.process.PID()
 	if err := c.stop(); err != nil {
 		t.Error(err)
 	}

@@ -126,9 +126,9 @@ func (s *server) ready(ctx context.Context) error {
 		select {
 		case <-poll.C:
 		case <-s.keeper.lines: // it says nothing more until it ends
-			return fmt.Errorf("it ended%s", s.keeper.tail.Said())
+			return fmt.Errorf("it ended%s", s.keeper.Said())
 		case <-ctx.Done():
-			return fmt.Errorf("%w%s", context.Cause(ctx), s.keeper.tail.Said())
+			return fmt.Errorf("%w%s", context.Cause(ctx), s.keeper.Said())
 		}
 	}
 }
@@ -154,7 +154,7 @@ func (s *server) admin() (netip.AddrPort, bool) {
 // error with its last words.
 func (s *server) stop() error {
 	if err := s.keeper.stop(); err != nil {
-		return fmt.Errorf("bench: %s: %w%s", s.program.name, err, s.keeper.tail.Said())
+		return fmt.Errorf("bench: %s: %w%s", s.program.name, err, s.keeper.Said())
 	}
 	return nil
 }

@@ -124,7 +124,7 @@ func (o *Options) staff(descriptors int) error {
 // hangUp lets all load processes end.
 func (f *Fleet) hangUp() {
 	for _, m := range f.members {
-		_ = m.stdin.Close()
+		m.CloseInput()
 	}
 }
 
@@ -137,7 +137,7 @@ func (f *Fleet) Close() error {
 		}
 		f.hangUp()
 		for _, m := range f.members {
-			m.stop()
+			_ = m.Stop() // its status has been reported
 		}
 		if f.publish != nil {
 			f.publish.close()
@@ -338,10 +338,10 @@ func (f *Fleet) Drain(ctx context.Context) error {
 func (f *Fleet) generator() Generator {
 	g := Generator{Processes: len(f.members)}
 	for _, m := range f.members {
-		if cpu, err := memprof.CPUTime(m.cmd.Process.Pid); err == nil {
+		if cpu, err := memprof.CPUTime(m.PID()); err == nil {
 			g.CPU += cpu // a process that has ended has no clock any more
 		}
-		if memory, err := memprof.ReadMemory(m.cmd.Process.Pid); err == nil {
+		if memory, err := memprof.ReadMemory(m.PID()); err == nil {
 			g.Memory += memory.Own()
 		}
 	}
@@ -352,7 +352,7 @@ func (f *Fleet) generator() Generator {
 func (f *Fleet) Pids() []int {
 	var list []int
 	for _, m := range f.members {
-		list = append(list, m.cmd.Process.Pid)
+		list = append(list, m.PID())
 	}
 	return list
 }

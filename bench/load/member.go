@@ -1,15 +1,11 @@
 package load
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os/exec"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/rookery-server/rookery/bench"
@@ -25,11 +21,8 @@ const (
 
 // member is the coordinator's end of a load process.
 type member struct {
-	cmd    *exec.Cmd
-	stdin  io.WriteCloser
-	tail   bench.Tail
-	ended  chan struct{} // closed when the process has and everything it said is read
-	status error         // why it ended; set before ended is closed
+	*bench.Child
+	status error // why it ended; set before Ended is closed
 
 	mu struct {
 		sync.Mutex
@@ -42,47 +35,33 @@ type member struct {
 	second                  int // the last one that is complete
 }
 
-// startMember runs argv, whose reports go to hear, and its end to over. The child leads a process group of
-// its own, so that a Ctrl-C in the terminal reaches the coordinator alone.
+// startMember runs argv, whose reports go to hear, and its end to over.
 func startMember(argv []string, hear func(*member, *report) error, over func(error)) (*member, error) {
-	m := &member{cmd: exec.Command(argv[0], argv[1:]...), ended: make(chan struct{}), second: -1}
+	m := &member{second: -1}
 	m.mu.pending = map[int64]chan answer{}
-	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	m.cmd.Env = append(m.cmd.Environ(), "GOMAXPROCS=1") // one thread works
-	m.cmd.WaitDelay = stopGrace
-	m.cmd.Stderr = &m.tail
+	known := make(chan struct{}) // closed when m.Child is set
+	defer close(known)
 	var err error
-	if m.stdin, err = m.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	stdout, err := m.cmd.StdoutPipe()
+	m.Child, err = bench.StartChild(bench.ChildOptions{
+		Argv: argv, Env: []string{"GOMAXPROCS=1"}, // one thread works
+		Grace: stopGrace, LineMax: lineMax,
+		Hear: func(line []byte) error {
+			<-known
+			return m.take(line, hear)
+		},
+		Over: func(err error) {
+			<-known
+			if err == nil {
+				err = errGone
+			}
+			m.status = fmt.Errorf("load: a load process: %w%s", err, m.Said())
+			over(m.status)
+		},
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err := m.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("load: starting %s: %w", argv[0], err)
-	}
-	go m.read(stdout, hear, over)
 	return m, nil
-}
-
-// read takes answers until there are none, then waits for the process.
-func (m *member) read(stdout io.ReadCloser, hear func(*member, *report) error, over func(error)) {
-	defer close(m.ended)
-	lines := bufio.NewScanner(stdout)
-	lines.Buffer(nil, lineMax)
-	var err error
-	for err == nil && lines.Scan() {
-		err = m.take(lines.Bytes(), hear)
-	}
-	_ = stdout.Close() // a child whose line was wrong must not block
-	_ = m.stdin.Close()
-	m.status = errors.Join(err, lines.Err(), m.cmd.Wait())
-	if m.status == nil {
-		m.status = errGone
-	}
-	m.status = fmt.Errorf("load: a load process: %w%s", m.status, m.tail.Said())
-	over(m.status)
 }
 
 var errGone = errors.New("it has ended")
@@ -116,13 +95,13 @@ func (m *member) ask(ctx context.Context, o order) (answer, error) {
 	m.mu.pending[o.No] = wait
 	line, err := json.Marshal(o)
 	if err == nil {
-		_, err = m.stdin.Write(append(line, '\n'))
+		_, err = m.Write(append(line, '\n'))
 	}
 	m.mu.Unlock()
 	if err != nil {
 		// It does not take orders any more; read will tell why.
 		select {
-		case <-m.ended:
+		case <-m.Ended():
 			return answer{}, m.status
 		case <-ctx.Done():
 			return answer{}, context.Cause(ctx)
@@ -134,7 +113,7 @@ func (m *member) ask(ctx context.Context, o order) (answer, error) {
 			return a, fmt.Errorf("load: %s", a.Error)
 		}
 		return a, nil
-	case <-m.ended:
+	case <-m.Ended():
 		return answer{}, m.status
 	case <-ctx.Done():
 		m.mu.Lock()
@@ -142,13 +121,4 @@ func (m *member) ask(ctx context.Context, o order) (answer, error) {
 		m.mu.Unlock()
 		return answer{}, context.Cause(ctx)
 	}
-}
-
-// stop ends the process and waits until it has ended; one that does not is
-// killed. It may be called more than once.
-func (m *member) stop() {
-	_ = m.stdin.Close()
-	kill := time.AfterFunc(stopGrace, func() { _ = m.cmd.Process.Kill() })
-	defer kill.Stop()
-	<-m.ended
 }
