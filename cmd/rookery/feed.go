@@ -141,9 +141,10 @@ func (f *feed) end() {
 }
 
 // run sends until ctx ends. send does not block; what it does not take is sent
-// again.
+// again. That a process was heard is said at once and then at most every
+// heardEvery: the silence of others is counted from when the supervisor heard it.
 func (f *feed) run(ctx context.Context, send func(kind byte, payload []byte) error) {
-	again := time.NewTimer(heardEvery)
+	again := time.NewTimer(0)
 	defer again.Stop()
 	for {
 		select {
@@ -154,7 +155,6 @@ func (f *feed) run(ctx context.Context, send func(kind byte, payload []byte) err
 			continue
 		case <-f.heard:
 		}
-		again.Reset(heardEvery)
 		select {
 		case <-ctx.Done():
 			return
@@ -162,6 +162,7 @@ func (f *feed) run(ctx context.Context, send func(kind byte, payload []byte) err
 		case <-again.C:
 		}
 		f.flush(send)
+		again.Reset(heardEvery)
 	}
 }
 
