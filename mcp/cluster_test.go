@@ -401,6 +401,9 @@ func (m *mover) arrive(t *rapid.T, to *fakePeer, ref uint64, clean bool) {
 	}
 	m.home, m.ref = to, ref
 	for _, p := range m.c.beds {
+		p.deltas = nil // what moves has it, or it is lost
+	}
+	for _, p := range m.c.beds {
 		if p != to {
 			m.fill(p)
 		}

@@ -1,12 +1,15 @@
 package mcp
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
-// former are the numbers that events have at a former home, of sessions whose
-// client has not come back since, where an event cannot stand at its old place:
-// earlier ones of its publisher are here behind that. A client whose last event
-// id covers the old number has had the event and is not sent it again; to
-// another one it goes where it stands.
+// former are the numbers that events have at a former home, of sessions without
+// an open stream, where an event cannot stand at its old place: earlier ones of
+// its publisher are here behind that, or the client has come since, by what it
+// said without that event. A client whose last event id covers the old number has
+// had the event and is not sent it again; to another one it goes where it stands.
 //
 // The zero value is ready for use. It holds formerMax numbers at most, for as
 // long as clients take to come back when a split has healed: of what is more a
@@ -38,6 +41,13 @@ func (f *former) add(ref uint64, n formerNumber) {
 	f.n++
 }
 
+// has reports whether an event of a session is remembered under a number.
+func (f *former) has(ref uint64, seq uint32) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(f.m[ref], func(n formerNumber) bool { return n.seq == seq })
+}
+
 // take returns what is remembered of a session and forgets it.
 func (f *former) take(ref uint64) []formerNumber {
 	f.mu.Lock()
@@ -49,11 +59,20 @@ func (f *former) take(ref uint64) []formerNumber {
 }
 
 // settle gives the events that a client has had from a former home, by its last
-// event id, the numbers that they have there. The delivery lock is held, and what
-// the client missed has not been looked for yet.
+// event id, the numbers that they have there. What it has not had by that stays
+// remembered, as long as it has no id of this home's: a request that was long on
+// its way may have brought an old one. The delivery lock is held, and what the
+// client missed has not been looked for yet.
 func (s *Server) settle(ref uint64, sess *Session, after uint32) {
+	ours := after>>epochShift == (s.o.Events.Last(sess.Log)+1)>>epochShift
 	for _, n := range s.former.take(ref) {
-		if n.seq > after || !s.o.Events.Renumber(sess.Log, n.seq, n.o) {
+		switch {
+		case n.seq>>epochShift != after>>epochShift || n.seq > after:
+			if !ours {
+				s.former.add(ref, n)
+			}
+			continue
+		case !s.o.Events.Renumber(sess.Log, n.seq, n.o):
 			continue
 		}
 		s.count.renumbered.Add(1)

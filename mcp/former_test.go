@@ -48,6 +48,8 @@ func TestMergeOfWhatWasOvertaken(t *testing.T) {
 			if c.not != "" && strings.Contains(out, c.not) {
 				t.Errorf("there %v: a client that had %s gets it again: %q", there, c.not, out)
 			}
+			b.disconnect(11)
+			b.getAfter(12, header, "1-400001") // of this home's
 			if b.former.n != 0 || len(b.former.m) != 0 {
 				t.Errorf("%d numbers are left", b.former.n)
 			}

@@ -27,7 +27,7 @@ func (s *Server) resume(x *Exchange, ref uint64, sess *Session) {
 		s.uncovered(x)
 		return
 	}
-	s.seen(sess, after)
+	s.came(ref, sess, after)
 	s.unsent.replayed(streamOf{ref, stream})
 	x.Out = appendComment(x.Out, !x.plain(), keepAliveText) // some proxies wait for a first byte
 	s.count.streamsResumed.Add(1)
@@ -128,7 +128,7 @@ func (s *Server) outrun(sess *Session, after uint32) bool {
 // has, as long as another copy may bring that. The delivery lock is held.
 func (s *Server) ahead(ref uint64, sess *Session, after uint32) bool {
 	return s.o.Gathering != nil && after>>epochShift < (s.o.Events.Last(sess.Log)+1)>>epochShift &&
-		!s.o.Events.Numbered(sess.Log, after) && s.o.Gathering(ref, after)
+		!s.o.Events.Numbered(sess.Log, after) && !s.former.has(ref, after) && s.o.Gathering(ref, after)
 }
 
 // uncovered says that a stream cannot be taken up again.

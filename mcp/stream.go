@@ -59,6 +59,7 @@ func (s *Server) openGet(x *Exchange, ref uint64, sess *Session) {
 		return
 	}
 	gets := max(1, sess.Gets+1) // after 65,535 from 1 again
+	s.came(ref, sess, 0)
 	x.appendHeldHead()
 	if s.o.Events != nil && primes(sess.Protocol) {
 		x.Out = appendPriming(x.Out, !x.plain(), uint32(gets), s.o.Events.Last(sess.Log))

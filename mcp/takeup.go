@@ -149,6 +149,7 @@ func (s *Server) replaceTCP(x *RPC, c *Call) (before StreamID, e *codec.Error) {
 	if s.outrun(&sess, x.after) || s.ahead(c.session, &sess, x.after) {
 		return 0, errElsewhere
 	}
+	s.settle(c.session, &sess, x.after)
 	mark := len(x.Out)
 	x.Out = append(append(x.Out, c.reply.b...), '\n')
 	events := uint64(0)
@@ -161,6 +162,7 @@ func (s *Server) replaceTCP(x *RPC, c *Call) (before StreamID, e *codec.Error) {
 		s.count.resumesRefused.Add(1)
 		return 0, errNotCovered
 	}
+	s.came(c.session, &sess, x.after)
 	s.count.replayed.Add(events)
 	s.count.streamsResumed.Add(1)
 	if sess.Stream != 0 { // its client lost it without our knowing
