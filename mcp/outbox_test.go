@@ -3,6 +3,7 @@ package mcp
 import (
 	"fmt"
 	"regexp"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -59,6 +60,7 @@ func (b *fakeBatch) Send(to StreamID, p []byte) error {
 		return b.h.Send(to, p)
 	}
 	b.list = append(b.list, staged{to, string(p)})
+	runtime.Gosched() // let others run into it
 	return nil
 }
 
