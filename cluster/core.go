@@ -118,7 +118,8 @@ type Core struct {
 	away    moveAway
 	meeting meeting
 	tally   tally
-	gather  gathering     // but for Gathering
+	gather  gathering // but for Gathering
+	amends  amends
 	applied uint64        // View.Version
 	unread  time.Duration // since when a view waits, see lastWords; 0: none does
 
@@ -286,6 +287,7 @@ func (c *Core) Step() (more bool) {
 	c.meeting.step(c, now)
 	c.tally.step(c, now)
 	c.gather.step(c, now)
+	c.amends.step(c, now)
 	c.copying.step(c, now)
 	return more
 }

@@ -16,8 +16,8 @@ const (
 // DetectorOptions are the times of a Detector; the zero value of each means
 // its default. The heartbeat of the links is 100 ms.
 type DetectorOptions struct {
-	// Tick is how often Tick is called. Default 25 ms: silence is
-	// noticed, and judged, at most that much late.
+	// Tick is how often Tick is called. Default 50 ms: a verdict by silence is
+	// at most that much late.
 	Tick time.Duration
 	// Late is by how much a tick may be late and still count; default 200 ms,
 	// two heartbeats. A later one shows that the judge did not run, so the
@@ -26,7 +26,7 @@ type DetectorOptions struct {
 	// Doubt is the silence after which a node is Suspect; default 300 ms.
 	Doubt time.Duration
 	// Silence is how long a process must have been silent for gossip's word to
-	// count; default 600 ms. It is twice the pause of 300 ms that a process has
+	// count; default 700 ms. It is above the pause of 300 ms that a process has
 	// to survive, and beyond the mean of gossip's own verdict, 0.59 s.
 	Silence time.Duration
 	// Alone is the silence that is a verdict without gossip, once dialling has
@@ -44,10 +44,10 @@ func (o DetectorOptions) withDefaults() DetectorOptions {
 		value    *time.Duration
 		standard time.Duration
 	}{
-		{&o.Tick, 25 * time.Millisecond},
+		{&o.Tick, 50 * time.Millisecond},
 		{&o.Late, 200 * time.Millisecond},
 		{&o.Doubt, 300 * time.Millisecond},
-		{&o.Silence, 600 * time.Millisecond},
+		{&o.Silence, 700 * time.Millisecond},
 		{&o.Alone, 1200 * time.Millisecond},
 		{&o.Grace, 5 * time.Second},
 		{&o.Forget, 30 * time.Minute},
@@ -192,9 +192,9 @@ func (d *Detector) Tick(now time.Duration) (changed bool) {
 	d.now, d.begun = now, true
 	for name, n := range d.nodes {
 		for i := range n.peers {
-			// A tick counts four times its length at most: how much of a
-			// longer one the judge was awake for is not known.
-			n.peers[i].tick(min(step, 4*d.o.Tick), onTime)
+			// A tick counts twice its length at most: how much of a longer
+			// one the judge was awake for is not known.
+			n.peers[i].tick(min(step, 2*d.o.Tick), onTime)
 		}
 		changed = d.judge(name, n) || changed
 		if !n.state.Serves() && n.gossip != GossipAlive && now-n.since >= d.o.Forget {

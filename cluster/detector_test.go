@@ -121,7 +121,7 @@ var trials = []struct {
 	}},
 	{"killed, and the dialler was the dead one", []PeerID{first}, func(c *court) {
 		c.d.Evidence(first, LinkEOF)
-		c.pass(500 * ms)
+		c.pass(600 * ms)
 		c.want(Suspect)
 		c.gossip(GossipDead, first)
 		c.want(Suspect)
@@ -333,11 +333,11 @@ var trials = []struct {
 		c.want(Dead)
 	}},
 	{"the clock goes backwards", []PeerID{first}, func(c *court) {
-		c.pass(550 * ms)
+		c.pass(650 * ms)
 		c.gossip(GossipDead, first)
 		c.now -= time.Hour
 		c.d.Tick(c.now)
-		c.pass(550 * ms)
+		c.pass(650 * ms)
 		c.want(Suspect)
 	}},
 }

@@ -59,7 +59,7 @@ type EngineOptions struct {
 }
 
 // lapse is the shortest silence for which others declare a process dead.
-const lapse = 600 * time.Millisecond
+const lapse = 700 * time.Millisecond
 
 // Engine is one process's part in a cluster: Core and Mesh with the goroutine that
 // drives them. It neither joins nor leaves: that is the Membership's.
@@ -133,7 +133,7 @@ func (e *Engine) Lapsed() bool {
 
 // pulse notes that the process runs.
 func (e *Engine) pulse() {
-	tick := time.NewTicker(lapse / 6)
+	tick := time.NewTicker(lapse / 7)
 	defer tick.Stop()
 	for {
 		select {

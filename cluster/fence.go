@@ -50,13 +50,11 @@ func (c *Core) acceptLocked(l *Link, s *Snapshot, moved bool) (ref uint64) {
 	if cur.Home == 0 {
 		c.fencedBy(l)
 	}
-	if former := c.link(cur.home()); former != nil && former != l && former.alive.Load() && s.Epoch>>movesBits > cur.Epoch>>movesBits {
-		newer := s.Session // a split has ended, and we may be the first to know both sides
-		if moved {
-			newer.Home = 0
-		}
-		c.stale(former, &newer)
+	newer := s.Session
+	if moved {
+		newer.Home = 0
 	}
+	c.tellFormer(&cur, &newer)
 	c.homeIs(l)
 	extra, ok := store.Replace(ref, s)
 	if !ok {
@@ -72,6 +70,15 @@ func (c *Core) acceptLocked(l *Link, s *Snapshot, moved bool) (ref uint64) {
 		c.dismiss(ref, s.ID)
 	}
 	return ref
+}
+
+// tellFormer tells the home that a copy here had of the one that took over
+// without its help: a split has ended, and we may be the first to know both sides.
+func (c *Core) tellFormer(cur, newer *Session) {
+	former := c.link(cur.home())
+	if former != nil && cur.home() != newer.home() && former.alive.Load() && newer.Epoch>>movesBits > cur.Epoch>>movesBits {
+		c.stale(former, newer)
+	}
 }
 
 // newer reports whether what l's peer says of a session with that epoch counts
@@ -146,6 +153,7 @@ func (in *inbound) stale(r *reader, _ batch.Lane) error {
 	if cur.Home == 0 {
 		c.pointTo(ref, &cur, home, epoch)
 	} else {
+		c.tellFormer(&cur, &Session{ID: id, Epoch: epoch, Home: home.num})
 		c.relabel(ref, home, epoch)
 		c.settled(id, epoch)
 	}
@@ -215,6 +223,7 @@ func (c *Core) pointTo(ref uint64, cur *Session, home *Link, epoch uint32) {
 	if cur.Home == 0 {
 		c.fencedBy(home)
 	}
+	c.tellFormer(cur, &Session{ID: cur.ID, Epoch: epoch, Home: home.num})
 	c.homeIs(home)
 	if home.num != cur.home() {
 		c.settled(cur.ID, epoch)

@@ -60,14 +60,14 @@ func (g *gathering) begin(c *Core, ref uint64) {
 }
 
 // Gathering reports whether an event with that number, of a session that was
-// taken over a moment ago and whose log here does not have it, may still come
-// from another copy.
+// taken over and whose log here does not have it, may still come: from another
+// copy, a moment after the takeover, or from a peer that has returned.
 func (c *Core) Gathering(ref uint64, seq uint32) bool {
 	g := &c.gather
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	last, ok := g.last[ref]
-	return ok && seq > last
+	g.mu.Unlock()
+	return ok && seq > last || c.owing()
 }
 
 func (g *gathering) step(c *Core, now time.Duration) {

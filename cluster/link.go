@@ -24,6 +24,13 @@ type Link struct {
 	spoke atomic.Bool // it said something of a session since it is dead in the view
 
 	leaving atomic.Bool // it takes no more requests
+	died    bool        // in some view; Step uses it
+	// said is until when what the peer asks may be from before it was dead in our
+	// view: see outdated.
+	said atomic.Int64
+	// owes is until when the peer may have events of sessions that were taken over
+	// while it was dead in our view: see amends.go.
+	owes atomic.Int64
 
 	rx sync.Mutex // serialises Receive, Connect and Disconnect
 	in inbound    // guarded by rx

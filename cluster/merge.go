@@ -205,6 +205,24 @@ func (t *merges) mergeHere(c *Core, m *merging, ref uint64) {
 	}
 }
 
+// comeHome puts into the log of a session that comes home now what is on its way
+// from here to where it was: before anything else, of which it may be a part.
+func (t *merges) comeHome(c *Core, id ID, ref uint64) {
+	var all []*merging
+	c.mu.Lock()
+	if t.of[id] > 0 {
+		for _, n := range slices.Sorted(maps.Keys(t.m)) {
+			if m := t.m[n]; m.id == id {
+				all = append(all, m)
+			}
+		}
+	}
+	c.mu.Unlock()
+	for _, m := range all {
+		t.mergeHere(c, m, ref)
+	}
+}
+
 // mergeInto puts events into the log of a session at home here. It reports false
 // if it may have left before all were in.
 func (c *Core) mergeInto(ref uint64, events []Event) bool {
@@ -247,6 +265,10 @@ func (in *inbound) merge(r *reader, lane batch.Lane) error {
 	events := r.events(in.body(lane))
 	if err := r.end(); err != nil {
 		return err
+	}
+	if number == 0 {
+		in.l.owes.Store(0) // it has nothing more
+		return nil
 	}
 	c := in.l.core
 	ref, ok := c.o.Store.Find(id)

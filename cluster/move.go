@@ -137,6 +137,7 @@ func (c *Core) settleIn(l *Link, ref uint64, id ID, epoch uint32, num uint64, fr
 	}
 	c.count.arrived.Add(1)
 	c.Opened(ref)
+	c.merging.comeHome(c, id, ref)
 	c.spread.replay(c, ref, seen)
 	c.tidy.announceLater(c, ref, l)
 	c.arrived(id, ref, nil)
@@ -194,6 +195,7 @@ func (c *Core) takeBack(l *Link, id ID, epoch uint32) {
 	}
 	if c.o.Store.Promote(ref, s.Epoch+1, false) {
 		c.Opened(ref)
+		c.merging.comeHome(c, id, ref)
 		c.spread.replay(c, ref, nil)
 		c.tidy.announceLater(c, ref, l)
 	}

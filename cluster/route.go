@@ -394,6 +394,6 @@ func (t *routes) expire(c *Core, now time.Duration) {
 		c.try(r)
 	}
 	for i := range met {
-		c.forward(&met[i])
+		c.forward(&met[i], c.linkOf(met[i].inc))
 	}
 }

@@ -41,7 +41,7 @@ func (in *inbound) forward(r *reader, _ batch.Lane) error {
 		}
 		return nil
 	}
-	c.forward(&a)
+	c.forward(&a, in.l)
 	return nil
 }
 
@@ -58,11 +58,14 @@ func (t *routes) met(c *Core, now time.Duration) (met []asked) {
 }
 
 // forward serves a request of a connection of a peer that we have met, if the
-// session is at home here, or sends it on.
-func (c *Core) forward(a *asked) {
+// session is at home here, or sends it on. It came from via.
+func (c *Core) forward(a *asked, via *Link) {
 	from := c.linkOf(a.inc)
 	f := c.find(a.id)
-	switch {
+	switch now := c.o.Now(); {
+	case via.outdated(now) || from.outdated(now):
+		f.ref, f.known, f.home = 0, true, false // who asks, if anybody does still, asks again
+		c.sayNotHere(from, a.num, &f)
 	case f.ref != 0 && c.takes(from, a.num):
 		defer c.parting.serving.Done()
 		c.o.Store.Serve(from.num, a.num, a.msg)

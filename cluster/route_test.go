@@ -180,7 +180,7 @@ func TestCoreWaitsForWhatArrives(t *testing.T) {
 		t.Fatalf("found %+v", f)
 	}
 	before := b.mark().data
-	c.forward(&asked{inc: 2, num: 1, hops: hopsMax, id: ID{9}, msg: []byte("call")})
+	c.forward(&asked{inc: 2, num: 1, hops: hopsMax, id: ID{9}, msg: []byte("call")}, b)
 	if b.mark().data != before {
 		t.Error("a peer's request is sent back")
 	}

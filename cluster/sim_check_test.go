@@ -319,7 +319,7 @@ func (w *world) checkQuiet(p *proc) {
 		"jobs": len(c.jobs), "bytes of requests": c.routes.bytes, "queue": len(c.spread.queue),
 		"waits": len(c.spread.waits), "orphans": len(c.taking.orphans),
 		"announcements": len(c.tidy.moved), "departures": len(c.leaving.m),
-		"merges": len(c.merging.m), "merges taken": len(c.merging.taken), "dismissals": len(c.dismissing.list),
+		"merges": len(c.merging.m), "merges taken": len(c.merging.taken), "dismissals": len(c.dismissing.list), "amends": len(c.amends.asked),
 	} {
 		if n != 0 {
 			w.fail("%s: %s left: %d", p.id, what, n)

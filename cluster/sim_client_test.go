@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -46,6 +47,10 @@ type clientConn struct {
 	down     time.Duration // when the last piece arrives
 	sent     int           // texts to the client
 	lost     int           // from this one on they are lost
+	// apart and away are between which nodes nothing passed, and who was paused,
+	// when it was opened.
+	apart map[[2]string]bool
+	away  map[*proc]bool
 }
 
 func (w *world) addClient() *client {
@@ -79,7 +84,10 @@ func (c *client) connect(msg string, stream bool, answered func(line string)) *c
 		return nil
 	}
 	p.last++
-	x := &clientConn{c: c, p: p, id: p.last, open: true, stream: stream, answered: answered, lost: math.MaxInt}
+	x := &clientConn{c: c, p: p, id: p.last, open: true, stream: stream, answered: answered, lost: math.MaxInt, apart: maps.Clone(c.w.blocked), away: map[*proc]bool{}}
+	for _, q := range c.w.live() {
+		x.away[q] = q.paused
+	}
 	p.conns[x.id] = x
 	c.w.note("client %d asks %s: %s", c.n, p.id, msg)
 	c.w.after(c.delay(), func() {
@@ -272,15 +280,38 @@ func (c *client) event(stream, seq uint32, what, by string) {
 	c.got[what]++
 	c.w.happened(uint64(seq))
 	if c.got[what] > 1 {
-		c.w.note("client %d: %s comes a second time", c.n, what)
-		if (c.w.isDead(c.by[what]) || c.as[what]>>epochBits < seq>>epochBits) && c.w.mayDouble && !*simStrict {
+		why := c.excuse(c.w.named(c.by[what]), c.w.named(by))
+		c.w.note("client %d: %s comes a second time: %s", c.n, what, why)
+		if !*simStrict {
 			c.got[what]--
-			c.w.doubled++
+			c.w.doubled[why]++
 		}
 	} else {
 		c.order = append(c.order, what)
 	}
 	c.by[what], c.as[what] = by, seq
+}
+
+// Why an event may come twice: the home that a client comes to cannot know what
+// the one that it heard before has sent it.
+const (
+	noExcuse     = "without an excuse"
+	excuseCrash  = "its first home's machine was lost with what it had sent"
+	excusePaused = "its first home was paused when the client came to the second"
+	excuseApart  = "its first home was cut off from the second when the client came there"
+)
+
+// excuse returns why a client hears an event of second that it had from first.
+func (c *client) excuse(first, second *proc) string {
+	switch apart := c.conn.apart; {
+	case first.crashed:
+		return excuseCrash
+	case c.conn.away[first]:
+		return excusePaused
+	case apart[[2]string{first.id.Node, second.id.Node}] || apart[[2]string{second.id.Node, first.id.Node}]:
+		return excuseApart
+	}
+	return noExcuse
 }
 
 // hears notes by its number which takeover an event is from.

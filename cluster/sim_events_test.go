@@ -15,9 +15,10 @@ import (
 // publications on their way into them.
 
 // Merge gives an event that another home has drawn a number for, before this
-// one took over, that number if its client has not been here since: the client
-// says with which it comes. If it has, the event has to have a new number to
-// reach it, unless the client had it there.
+// one took over, that number if its client has not been at a later home since, or
+// has had it: the client says with which it comes. Else the event has to have a
+// new number to reach it. Should it turn out that the client has had it, that is
+// undone: see settle.
 func (st *simStore) Merge(ref uint64, events []Event) {
 	for i := range events {
 		e := &events[i]
@@ -25,33 +26,59 @@ func (st *simStore) Merge(ref uint64, events []Event) {
 		if s == nil || s.Home != 0 {
 			return
 		}
-		after, came := s.log.came()
-		if at, has := s.log.at(e.Origin); has {
-			if !came && e.Seq < at {
-				s.former = append(s.former, *e)
-			}
-			continue
-		}
-		st.p.w.note("%s merges %x %d-%x %s, client came %v with %x", st.p.id, s.ID[:2], e.Stream, e.Seq, e.Msg, came, after)
-		if _, mark := isCame(e); mark || e.Seq>>epochBits < s.log.turn() && (!came || e.Seq <= after) {
+		if _, mark := isCame(e); mark {
 			s.log.appendAt(e)
 			st.p.core.Noted(s.ref, e.Stream, e.Seq, e.Origin, e.Msg)
 			continue
 		}
+		had := s.log.had(e.Seq)
+		if at, has := s.log.at(e.Origin); has {
+			switch {
+			case e.Seq >= at:
+			case had:
+				st.renumber(s, e)
+			default:
+				s.formerly(e)
+			}
+			continue
+		}
+		st.p.w.note("%s merges %x %d-%x %s, had %v, later %v", st.p.id, s.ID[:2], e.Stream, e.Seq, e.Msg, had, s.log.cameLater(e.Seq))
+		if e.Seq>>epochBits < s.log.turn() && (had || !s.log.cameLater(e.Seq)) {
+			s.log.appendAt(e)
+			st.p.core.Noted(s.ref, e.Stream, e.Seq, e.Origin, e.Msg)
+			continue
+		}
+		s.formerly(e)
 		_ = st.send(s, string(e.Msg), e.Origin, true)
 		st.commit(s)
+	}
+}
+
+// formerly remembers the number of an event at a former home. A client whose
+// stream is open has said what it has had.
+func (s *simSession) formerly(e *Event) {
+	if s.stream.conn == 0 {
+		s.former = append(s.former, *e)
 	}
 }
 
 // settle gives events that the client has had from a former home the numbers
 // that they have there: it comes with the last one that it has had.
 func (st *simStore) settle(s *simSession, after uint32) {
-	for i := range s.former {
-		if e := &s.former[i]; e.Seq <= after && s.log.renumber(e.Origin, e.Seq) {
-			st.p.core.Noted(s.ref, e.Stream, e.Seq, e.Origin, e.Msg)
+	s.former = slices.DeleteFunc(s.former, func(e Event) bool {
+		had := e.Seq>>epochBits == after>>epochBits && e.Seq <= after
+		if had {
+			st.renumber(s, &e)
 		}
+		at, has := s.log.at(e.Origin)
+		return had || !has || at <= after
+	})
+}
+
+func (st *simStore) renumber(s *simSession, e *Event) {
+	if s.log.renumber(e.Origin, e.Seq) {
+		st.p.core.Noted(s.ref, e.Stream, e.Seq, e.Origin, e.Msg)
 	}
-	s.former = nil
 }
 
 // renumber is session.Events.Renumber.
@@ -75,7 +102,17 @@ func (l *Log) turn() uint32 { return (l.Last + 1) >> epochBits }
 // help leaves a mark in the log: an event of no stream, with the number it came
 // with. So all copies know it.
 func (st *simStore) mark(s *simSession, seq uint32) {
-	if _, came := s.log.came(); came || seq>>epochBits == s.log.turn() {
+	turn := s.log.turn()
+	if turn == 0 {
+		return
+	}
+	here, before := false, false
+	for i := range s.log.Events {
+		if n, is := isCame(&s.log.Events[i]); is && s.log.Events[i].Seq>>epochBits == turn {
+			here, before = true, before || n>>epochBits == seq>>epochBits && n >= seq
+		}
+	}
+	if before || here && seq>>epochBits == turn {
 		return
 	}
 	s.log.Last++
@@ -89,14 +126,22 @@ func isCame(e *Event) (after uint32, ok bool) {
 	return atou(text), ok && e.Stream == 0
 }
 
-// came returns with which number the client came since the latest takeover.
-func (l *Log) came() (after uint32, ok bool) {
-	for i := range l.Events {
-		if n, is := isCame(&l.Events[i]); is && l.Events[i].Seq>>epochBits == l.turn() {
-			after, ok = n, true
-		}
-	}
-	return after, ok
+// had reports whether the client has had what stands under a number at a former
+// home: it came from there with that one or a higher one.
+func (l *Log) had(seq uint32) bool {
+	return slices.ContainsFunc(l.Events, func(e Event) bool {
+		n, is := isCame(&e)
+		return is && n>>epochBits == seq>>epochBits && n >= seq
+	})
+}
+
+// cameLater reports whether the client has come to a home that took over later
+// than the one which drew a number.
+func (l *Log) cameLater(seq uint32) bool {
+	return slices.ContainsFunc(l.Events, func(e Event) bool {
+		_, is := isCame(&e)
+		return is && e.Seq>>epochBits > seq>>epochBits
+	})
 }
 
 // errHasIt is what send says of a session that has the event.

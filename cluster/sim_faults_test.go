@@ -176,7 +176,6 @@ var simFaults = map[string]func(*world){
 	},
 	"long pause": func(w *world) {
 		p := w.any()
-		w.mayDouble = true
 		p.pause()
 		w.recover(w.between(2*time.Second, 5*time.Second))
 		p.resume()

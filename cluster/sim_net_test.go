@@ -246,7 +246,7 @@ func (w *world) block(from, to string, on bool) {
 		}
 		return
 	}
-	w.blocked[[2]string{from, to}], w.mayDouble = true, true
+	w.blocked[[2]string{from, to}] = true
 	for _, c := range slices.Clone(w.conns) {
 		a, b := c.ends[0].p.id.Node, c.ends[1].p.id.Node
 		if a == from && b == to || a == to && b == from {

@@ -102,7 +102,7 @@ func (st *simStore) get(to simStream, s *simSession, stream, after string) {
 		return
 	}
 	n, seq := atou(stream), atou(after)
-	numbered := slices.ContainsFunc(s.log.Events, func(e Event) bool { return e.Seq == seq })
+	numbered := slices.ContainsFunc(append(slices.Clone(s.log.Events), s.former...), func(e Event) bool { return e.Seq == seq })
 	if seq>>epochBits > s.log.turn() || seq>>epochBits < s.log.turn() && !numbered && st.p.core.Gathering(s.ref, seq) {
 		// It had a newer home, on the other side of a split, or heard more of a
 		// lost one than is here.

@@ -37,12 +37,9 @@ type world struct {
 	// From rests on nothing is under way that a fault has left; at ends it is
 	// looked at.
 	rests, ends time.Duration
-	doubled     int // events that clients had twice because of mayDouble
-	missed      int // see missedBy
-	// mayDouble says that a home may have written an event to a client that
-	// never reached a copy: a machine was lost, or the network between.
-	mayDouble bool
-	settles   time.Duration // when all have noticed how a split, or a long pause, began or ended
+	doubled     map[string]int // events that clients had twice, by excuse
+	missed      int            // see missedBy
+	settles     time.Duration  // when all have noticed how a split, or a long pause, began or ended
 }
 
 // simConfig is what a seed decides once.
@@ -78,7 +75,7 @@ func (q *simQueue) Pop() any {
 }
 
 func newWorld(seed uint64, trace bool) *world {
-	return &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5eed)), trace: trace, blocked: map[[2]string]bool{}, owners: map[ownership]*proc{}}
+	return &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5eed)), trace: trace, blocked: map[[2]string]bool{}, owners: map[ownership]*proc{}, doubled: map[string]int{}}
 }
 
 // after runs f when d has passed.
@@ -349,7 +346,6 @@ func (w *world) kill(p *proc, machine bool) {
 	}
 	w.note("KILL %s, machine %v", p.id, machine)
 	p.dead, p.crashed = true, machine
-	w.mayDouble = w.mayDouble || machine
 	for _, q := range w.procs {
 		if k := q.known[p.id]; k != nil && !q.dead && !w.blocked[[2]string{p.id.Node, q.id.Node}] {
 			w.after(w.between(10*time.Millisecond, 400*time.Millisecond), func() {
@@ -425,6 +421,7 @@ func (w *world) procOf(id PeerID) *proc {
 	return nil
 }
 
-func (w *world) isDead(incarnation string) bool {
-	return slices.ContainsFunc(w.procs, func(p *proc) bool { return p.dead && utoa(p.id.Incarnation) == incarnation })
+// named returns the process of an incarnation.
+func (w *world) named(incarnation string) *proc {
+	return w.procs[slices.IndexFunc(w.procs, func(p *proc) bool { return utoa(p.id.Incarnation) == incarnation })]
 }

@@ -103,6 +103,9 @@ func (in *inbound) publish(r *reader, _ batch.Lane) error {
 	p.number, p.base, p.round = r.uvarint(), r.uvarint(), r.uvarint()
 	flags := r.uint8()
 	p.acked, p.began = flags&flagAcked != 0, flags&flagBegan != 0
+	if p.began {
+		in.l.said.Store(0)
+	}
 	p.view, p.origin = r.uint64(), r.origin()
 	p.payload = slices.Clone(r.rest())
 	if err := r.end(); err != nil {
@@ -147,6 +150,7 @@ func (s *spreading) next(c *Core, now time.Duration) (u underway, ok bool) {
 				for _, l := range s.greetings.came(in.from, live, now) {
 					c.greet(l)
 				}
+				c.amends.greeted(c, in.from)
 			}
 			s.seen[in.inc] = max(s.seen[in.inc], in.number)
 			s.done(c, &in, statusHeld, 0)

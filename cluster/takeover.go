@@ -193,6 +193,7 @@ func (c *Core) seize(ref uint64, former *Link, s *Session) {
 	// Should it return, it hears this before anything else.
 	c.stale(former, &Session{ID: s.ID, Epoch: epoch})
 	c.Opened(ref)
+	c.merging.comeHome(c, s.ID, ref)
 	c.spread.replay(c, ref, nil)
 	c.tidy.announceLater(c, ref, nil)
 }

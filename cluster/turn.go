@@ -58,6 +58,7 @@ func (c *Core) turn(v *View, p *plan, now time.Duration) (links, died, returned 
 	for _, l := range slices.Concat(died, returned) {
 		l.alive.Store(!l.alive.Load())
 		l.spoke.Store(false)
+		l.judged(l.alive.Load(), now)
 	}
 	c.plan.Store(p)
 	return slices.Clone(c.links), died, returned

@@ -1,0 +1,76 @@
+package cluster
+
+import (
+	"testing"
+	"time"
+)
+
+// A peer that was dead in our view may have events of sessions that were taken
+// over meanwhile, until it says that it has none, or not any more.
+func TestCoreWaitsForAmends(t *testing.T) {
+	for _, has := range []bool{false, true} {
+		w := newTestCores(t, 4, true)
+		p, q := w.procs[0], w.procs[1]
+		w.recover(100 * time.Millisecond)
+		if p.core.owing() {
+			t.Fatal("nobody was away")
+		}
+		if has { // and cannot bring them anywhere
+			q.core.merge(q.core.linkOf(p.id.Incarnation), ID{1}, []Event{{Stream: 1, Seq: 1, Origin: Origin{1, 2}, Msg: []byte("x")}})
+		}
+		l := p.core.linkOf(q.id.Incarnation)
+		l.judged(false, w.now)
+		if p.core.owing() {
+			t.Error("the dead owe nothing: they are not waited for")
+		}
+		l.judged(true, w.now)
+		if !p.core.owing() || !p.core.Gathering(1, 1) {
+			t.Error("who has returned is not waited for")
+		}
+		p.core.greet(l)
+		w.recover(200 * time.Millisecond)
+		if p.core.owing() != has {
+			t.Errorf("has something %v: owing %v", has, p.core.owing())
+		}
+		w.recover(gatherMax)
+		if p.core.owing() {
+			t.Error("waited for in vain")
+		}
+		if len(q.core.amends.asked) == 0 == has {
+			t.Errorf("has something %v: %d wait", has, len(q.core.amends.asked))
+		}
+		w.ok(t)
+	}
+}
+
+// A copy that hears of a newer home tells the one that it knew: a split has ended,
+// and nobody else may know both.
+func TestCoreTellsTheFormerHome(t *testing.T) {
+	w := newTestCores(t, 4, true)
+	p := w.procs[0]
+	_, id, ref := p.session()
+	w.recover(100 * time.Millisecond)
+	var q *proc // has a copy
+	for _, x := range w.procs[1:] {
+		if s := x.store.byID[id]; s != nil && !s.isPointer() {
+			q = x
+		}
+	}
+	s, _ := p.store.Load(ref)
+	var other *Link
+	for _, x := range w.procs[1:] {
+		if x != q {
+			other = q.core.linkOf(x.id.Incarnation)
+		}
+	}
+	b := le.AppendUint32(appendID(nil, kindStale, id), takeoverEpoch(s.Epoch, 3))
+	b = le.AppendUint64(b, other.peer.Incarnation)
+	if err := other.in.stale(&reader{left: b[1:]}, 0); err != nil {
+		t.Fatal(err)
+	}
+	w.recover(50 * time.Millisecond)
+	if s, _ := p.store.Load(ref); s.Home == 0 {
+		t.Error("the former home has not heard of it")
+	}
+	w.ok(t)
+}
