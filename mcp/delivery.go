@@ -37,10 +37,10 @@ func (s *Server) sendToSession(ref uint64, n *notice) error {
 	case n.again && s.o.Events != nil && s.o.Events.Has(sess.Log, n.origin):
 		return errHasIt
 	}
-	to := s.outlet(ref, &sess)
-	if s.o.Lapsed != nil && s.o.Lapsed() {
-		to.st = 0 // it ends with Fence
+	if s.lapsed() {
+		s.endStreams(ref, &sess) // the event is kept
 	}
+	to := s.outlet(ref, &sess)
 	if s.o.Events == nil || to.stream == 0 {
 		if to.st == 0 {
 			return ErrNoStream

@@ -36,6 +36,44 @@ func TestFence(t *testing.T) {
 	}
 }
 
+// What is kept back because the process has lapsed is not passed by on a stream
+// that its client has opened when Fence had been there: that ends as well.
+func TestFenceEndsLaterStreams(t *testing.T) {
+	for _, later := range []bool{false, true} {
+		lapsed := false
+		events := newFakeEvents()
+		b := newTestbed(func(o *Options) { o.Events, o.Lapsed = events, func() bool { return lapsed } })
+		header, ref := b.newSession(t, 1, "2025-11-25")
+		b.get(t, 10, header)
+		lapsed = true
+		b.Fence()
+		b.get(t, 11, header)
+		b.host.take(11)
+		if later { // noted before, and to be written now
+			lapsed = false
+		}
+		sp := b.Spread(&Publication{Audience: ToSessions, Method: "notifications/kept"}, Origin{Peer: 7, Seq: 1})
+		sp.Later = true
+		for !sp.Step(10) {
+		}
+		lapsed = true
+		if _, done := sp.Commit(10); !done {
+			t.Fatal("not committed")
+		}
+		lapsed = false
+		if err := b.Notify(ref, "notifications/next", nil); err != nil {
+			t.Fatal(err)
+		}
+		if out := b.host.take(11); out != "" || !b.host.ended[11] {
+			t.Errorf("later %v: wrote %q, ended %v", later, out, b.host.ended[11])
+		}
+		out := b.getAfter(12, header, "2-0")
+		if strings.Count(out, "notifications/kept\"") != 1 || strings.Count(out, "notifications/next\"") != 1 {
+			t.Errorf("later %v: kept: %q", later, out)
+		}
+	}
+}
+
 // A session that had a newer home elsewhere all the time: nothing is written to
 // its client until that home knows what the client has had.
 func TestDismiss(t *testing.T) {

@@ -1,7 +1,6 @@
 package mcp
 
 import (
-	"fmt"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -150,7 +149,7 @@ func checkHeard(t *testing.T, out string, count int) {
 	for _, id := range ids {
 		seq, err := strconv.ParseUint(id[1], 16, 32)
 		if err != nil || seq <= last {
-			t.Fatal(fmt.Sprintf("event %s after %x", id[1], last))
+			t.Fatalf("event %s after %x", id[1], last)
 		}
 		last = seq
 	}

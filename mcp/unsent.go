@@ -197,6 +197,9 @@ func (s *Server) commit(of streamOf, seq uint32, n *notice, out *outbox) {
 	if !ok {
 		return // it went with another's, or with what was sent behind it
 	}
+	if s.lapsed() {
+		out.flush() // awaiting ends streams
+	}
 	to, log, ok := s.awaiting(of)
 	if !only {
 		out.flush()
@@ -214,10 +217,14 @@ func (s *Server) commit(of streamOf, seq uint32, n *notice, out *outbox) {
 }
 
 // awaiting returns the open stream that waits for events, and its session's log.
+// The delivery lock is held.
 func (s *Server) awaiting(of streamOf) (to held, log uint32, ok bool) {
 	sess, ok := s.o.Sessions.Load(of.ref)
-	if !ok || sess.Home != 0 || s.o.Lapsed != nil && s.o.Lapsed() {
+	if !ok || sess.Home != 0 {
 		return to, 0, false // its new home sends it
+	}
+	if s.lapsed() {
+		s.endStreams(of.ref, &sess) // its client comes back for it
 	}
 	to = held{uint32(sess.Gets), sess.Stream, sess.Flags}
 	if of.stream != to.stream || to.st == 0 {
