@@ -18,7 +18,8 @@ type asked struct {
 }
 
 // A process that has just begun may be known to the one that sends its request
-// on, and not here yet. Such requests wait, as many as earlyMax and of
+// on, and not here yet, or be linked with us and not be alive in our view, so that
+// it could not be answered. Such requests wait, as many as earlyMax and of
 // earlyBytesMax each; others are dropped, and who asks finds out for itself.
 const (
 	earlyMax      = 256
@@ -32,7 +33,7 @@ func (in *inbound) forward(r *reader, _ batch.Lane) error {
 		return err
 	}
 	c := in.l.core
-	if c.linkOf(a.inc) == nil {
+	if !c.linkOf(a.inc).begun(c.o.Now()) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if len(c.routes.early) < earlyMax && len(a.msg) <= earlyBytesMax {
@@ -48,13 +49,19 @@ func (in *inbound) forward(r *reader, _ batch.Lane) error {
 // met takes the requests whose peer we have met meanwhile. Core.mu is held.
 func (t *routes) met(c *Core, now time.Duration) (met []asked) {
 	t.early = slices.DeleteFunc(t.early, func(a asked) bool {
-		is := c.byInc[a.inc] != nil
+		is := c.byInc[a.inc].begun(now)
 		if is {
 			met = append(met, a)
 		}
 		return is || now >= a.until
 	})
 	return met
+}
+
+// begun reports whether the peer has been alive in our view. One that has died
+// since is not served either, see outdated.
+func (l *Link) begun(now time.Duration) bool {
+	return l != nil && (l.alive.Load() || l.outdated(now))
 }
 
 // forward serves a request of a connection of a peer that we have met, if the

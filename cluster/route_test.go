@@ -189,3 +189,28 @@ func TestCoreWaitsForWhatArrives(t *testing.T) {
 		t.Errorf("it has not come home: %+v", f)
 	}
 }
+
+// A request of a peer that has a link, and is not alive in our view yet, waits:
+// its answer would find nobody.
+func TestCoreServesWhoIsAlive(t *testing.T) {
+	c, _, store := strangers()
+	c.SetView(smallView(1, "b"))
+	c.Step()
+	text := store.create()
+	d := c.Open(Peer{PeerID: PeerID{Node: "c", Incarnation: 3}})
+	before := d.mark().data
+	if err := d.in.handle(batch.Data, appendForward(3, 1, hopsMax, parseID(text), []byte("call "+text+" - -"))); err != nil {
+		t.Fatal(err)
+	}
+	c.Step()
+	if n := len(c.routes.early); n != 1 || d.mark().data != before {
+		t.Fatalf("%d wait, %d said", n, d.mark().data-before)
+	}
+	c.SetView(smallView(2, "b", "c"))
+	c.Step()
+	store.p.w.recover(100 * time.Millisecond)
+	c.Step()
+	if n := len(c.routes.early); n != 0 || d.mark().data == before {
+		t.Errorf("alive: %d wait, %d said", n, d.mark().data-before)
+	}
+}
