@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,11 +16,12 @@ import (
 // broadcasts are publishers that call the tool broadcast, each one call after
 // the other on one node, until they are stopped.
 type broadcasts struct {
-	t    *testing.T
-	a    *audience
-	all  []*publisher
-	stop context.CancelFunc
-	wg   sync.WaitGroup
+	t         *testing.T
+	a         *audience
+	all       []*publisher
+	stop      context.CancelFunc
+	wg        sync.WaitGroup
+	mayBeLate bool // see lateShare
 }
 
 // publisher is one of them. Its texts are p<publisher>/<number>.
@@ -115,6 +117,16 @@ func (b *broadcasts) more(n int64) {
 	})
 }
 
+// errLate: a broadcast was heard once, but behind a later one of its publisher.
+var errLate = errors.New("was heard after")
+
+// lateShare is of how many clients one may hear something behind what came later
+// when a split heals: a home that has not heard yet that it is fenced may send
+// what is published then, before what its side missed. It happens in about one of
+// ten runs, four of them side by side. More than that, or anything lost or heard
+// twice, is an error.
+const lateShare = 5
+
 // verify ends the publishers and requires that each client hears each broadcast
 // that succeeded exactly once and in order; others at most once. It allows
 // failed calls only if may.
@@ -132,14 +144,27 @@ func (b *broadcasts) verify(may bool) {
 		}
 	}
 	b.complete()
+	late := 0
 	for _, l := range b.a.members {
 		l.mu.Lock()
 		for _, p := range b.all {
-			if n, err := p.judge(l.heard[p.number]); err != nil {
+			switch n, err := p.judge(l.heard[p.number]); {
+			case err == nil:
+			case b.mayBeLate && errors.Is(err, errLate):
+				if late++; late == 1 {
+					b.t.Logf("client %d, publisher %d: %v\n\t%s", l.number, p.number, err, l.told(fmt.Sprintf("%d/%d", p.number, n)))
+				}
+			default:
 				b.a.fault("client %d, session %s, publisher %d: %v\n\t%s", l.number, l.session, p.number, err, l.told(fmt.Sprintf("%d/%d", p.number, n)))
 			}
 		}
 		l.mu.Unlock()
+	}
+	if late > 0 {
+		b.t.Logf("KNOWN: %d clients heard a broadcast late around the healing of the cluster; docs/cluster.md says when", late)
+	}
+	if late > len(b.a.members)/lateShare {
+		b.a.fault("%d of %d clients heard a broadcast late", late, len(b.a.members))
 	}
 	b.a.check()
 	b.t.Logf("%d clients heard %d broadcasts; %d streams, %d connections failed, %d times 503, longest without stream %v", len(b.a.members), total,
@@ -206,7 +231,7 @@ func (p *publisher) judge(heard []int) (int, error) {
 	for _, n := range heard {
 		switch {
 		case acked[n] && n < last:
-			return last, fmt.Errorf("%d was heard after %d", n, last)
+			return last, fmt.Errorf("%d %w %d", n, errLate, last)
 		case acked[n]:
 			last = n
 		}

@@ -108,6 +108,7 @@ func (s *splits) heal(b *broadcasts) {
 	s.c.settled()
 	b.more(2)
 	s.a.served()
+	b.mayBeLate = true
 	b.verify(true)
 }
 
