@@ -82,7 +82,8 @@ func startBalancer(t *testing.T, kind string) *balancer {
 	case "haproxy":
 		b.cmd = exec.Command(program, "-db", "-f", b.config)
 	case "nginx":
-		b.cmd = exec.Command(program, "-p", dir, "-e", "stderr", "-c", b.config, "-g", "daemon off; pid "+filepath.Join(dir, "nginx.pid")+";")
+		b.cmd = exec.Command(program, "-p", dir, "-e", "stderr", "-c", b.config, "-g",
+			"daemon off; error_log stderr notice; pid "+filepath.Join(dir, "nginx.pid")+";")
 	}
 	b.cmd.Stdout, b.cmd.Stderr = &b.log, &b.log
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -129,12 +130,23 @@ func (b *balancer) configure(t *testing.T, nodes ...*member) {
 	}
 }
 
-// reload has the balancer read its configuration again.
+// reload has nginx read its configuration again, and waits until its former
+// workers accept nothing more. They close idle connections then, also one on
+// which a request is on its way: the client, who may not repeat it, gets new
+// connections first.
 func (b *balancer) reload(t *testing.T) {
 	t.Helper()
+	former := strings.Count(b.log.String(), "start worker process ")
+	if former == 0 {
+		t.Fatal("nginx does not say which workers it has started")
+	}
 	if err := b.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "end of the former workers of nginx", func() bool {
+		return strings.Count(b.log.String(), "gracefully shutting down") >= former
+	})
+	http.DefaultClient.CloseIdleConnections()
 }
 
 func (b *balancer) url() string { return "http://" + b.addr + "/mcp" }

@@ -248,7 +248,8 @@ func (st *sse) message() (m message, id string) {
 	return m, e.id
 }
 
-// rest returns the methods of what else arrives until nothing does for a while.
+// rest returns the methods of what else arrives until nothing does for a while,
+// or the stream ends; an event that only asks for a time to wait is none.
 func (st *sse) rest() (methods []string) {
 	st.t.Helper()
 	for {
@@ -258,6 +259,9 @@ func (st *sse) rest() (methods []string) {
 		e, err := st.read()
 		if err != nil {
 			return methods
+		}
+		if e.data == "" {
+			continue
 		}
 		var m message
 		if err := json.Unmarshal([]byte(e.data), &m); err != nil {
