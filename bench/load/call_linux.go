@@ -1,6 +1,8 @@
 package load
 
 import (
+	"encoding/binary"
+	"net/netip"
 	"syscall"
 	"time"
 	"unsafe"
@@ -55,4 +57,42 @@ func send(fd int, p []byte) (int, error) {
 		return 0, errno
 	}
 	return int(n), nil
+}
+
+// closeSocket closes a descriptor, which is free afterwards whatever happens:
+// what is left to send the kernel sends by itself.
+func closeSocket(fd int) { _, _, _ = syscall.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
+
+// setOption sets an option of a socket whose value is a number.
+func setOption(fd, level, option int, value int32) error {
+	_, _, errno := syscall.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), uintptr(level), uintptr(option),
+		uintptr(unsafe.Pointer(&value)), unsafe.Sizeof(value), 0)
+	return failure(errno)
+}
+
+// bind chooses the address from which a socket connects, and no port.
+func bind(fd int, to *unix.RawSockaddrInet4) error {
+	_, _, errno := syscall.RawSyscall(unix.SYS_BIND, uintptr(fd), uintptr(unsafe.Pointer(to)), unsafe.Sizeof(*to))
+	return failure(errno)
+}
+
+// connect begins to connect a socket that does not block.
+func connect(fd int, to *unix.RawSockaddrInet4) error {
+	_, _, errno := syscall.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(to)), unsafe.Sizeof(*to))
+	return failure(errno)
+}
+
+// failure returns a system call's error, nil for 0.
+func failure(errno syscall.Errno) error {
+	if errno == 0 {
+		return nil
+	}
+	return errno
+}
+
+// rawAddress returns an address as system calls take it; port 0 is any.
+func rawAddress(a netip.Addr, port uint16) unix.RawSockaddrInet4 {
+	raw := unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: a.As4()}
+	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(&raw.Port))[:], port)
+	return raw
 }

@@ -192,7 +192,7 @@ func (w *worker) hangUp(i int32, counter *int64, why error) {
 	c := &w.clients[i]
 	w.pull(i)
 	if c.fd >= 0 {
-		_ = unix.Close(int(c.fd))
+		closeSocket(int(c.fd))
 	}
 	c.fd = noOne
 	c.gen++

@@ -130,7 +130,7 @@ func (w *worker) discard(p *post) {
 		e.idle = slices.Delete(e.idle, at, at+1)
 	}
 	e.open--
-	_ = unix.Close(p.fd)
+	closeSocket(p.fd)
 	w.posts[p.place] = nil
 	w.gone = append(w.gone, p.place)
 }

@@ -14,14 +14,14 @@ import (
 // about 28,000 ports towards one server (ip_local_port_range), fewer while old
 // ones are in TIME_WAIT.
 type dialer struct {
-	sources []unix.SockaddrInet4 // none: the kernel chooses
+	sources []unix.RawSockaddrInet4 // none: the kernel chooses
 	next    int
 }
 
 func newDialer(sources []netip.Addr, first int) *dialer {
 	d := &dialer{next: first}
 	for _, a := range sources {
-		d.sources = append(d.sources, unix.SockaddrInet4{Addr: a.As4()})
+		d.sources = append(d.sources, rawAddress(a, 0))
 	}
 	return d
 }
@@ -34,29 +34,29 @@ func (d *dialer) dial(server netip.AddrPort) (int, error) {
 		return -1, bench.SocketError("socket", err)
 	}
 	if err := d.connect(fd, server); err != nil {
-		_ = unix.Close(fd)
+		closeSocket(fd)
 		return -1, err
 	}
 	return fd, nil
 }
 
 func (d *dialer) connect(fd int, server netip.AddrPort) error {
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+	if err := setOption(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 		return os.NewSyscallError("setsockopt TCP_NODELAY", err)
 	}
 	if len(d.sources) > 0 {
 		// The port is chosen at connect, when the kernel knows both ends and
 		// may use one port for several servers.
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
+		if err := setOption(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 			return os.NewSyscallError("setsockopt IP_BIND_ADDRESS_NO_PORT", err)
 		}
 		d.next = (d.next + 1) % len(d.sources)
-		if err := unix.Bind(fd, &d.sources[d.next]); err != nil {
+		if err := bind(fd, &d.sources[d.next]); err != nil {
 			return bench.SocketError("bind", err)
 		}
 	}
-	to := unix.SockaddrInet4{Addr: server.Addr().As4(), Port: int(server.Port())}
-	if err := unix.Connect(fd, &to); err != nil && !errors.Is(err, unix.EINPROGRESS) {
+	to := rawAddress(server.Addr(), server.Port())
+	if err := connect(fd, &to); err != nil && !errors.Is(err, unix.EINPROGRESS) {
 		return bench.SocketError("connect", err)
 	}
 	return nil

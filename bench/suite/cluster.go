@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rookery-server/rookery/bench"
+	"github.com/rookery-server/rookery/bench/wire"
 )
 
 // cluster runs the parts that share a cluster of four nodes. A part that fails
@@ -95,10 +96,45 @@ func (r *run) forming() error {
 
 const viewPoll = 10 * time.Millisecond
 
-// drainPoll is how often a node is asked while another one gives its sessions
-// away: less often than for a figure of milliseconds, because who answers counts
-// its sessions.
+// drainPoll is how often one of the nodes is asked while another one gives its
+// sessions away: less often than for a figure of milliseconds, and only one of
+// them until it has seen the end, because who answers counts its sessions. Three
+// of them asked that often used a tenth of all processor time.
 const drainPoll = 50 * time.Millisecond
+
+// vacantPoll is how often nodes are asked whether connections are left.
+const vacantPoll = 250 * time.Millisecond
+
+// vacant waits until the nodes have noticed that their clients have gone: to close
+// tens of thousands of connections takes seconds, and is no part of what follows.
+func (r *run) vacant(ctx context.Context) error {
+	tick := time.NewTicker(vacantPoll)
+	defer tick.Stop()
+	for _, i := range r.bed.Others() {
+		for {
+			page, err := r.bed.Get(ctx, i, "/metrics")
+			if err != nil {
+				return err
+			}
+			metrics, err := wire.ParseMetrics(string(page))
+			if err != nil {
+				return fmt.Errorf("suite: %s: %w", r.bed.Name(i), err)
+			}
+			if metrics.Total(connectionsMetric) == 0 {
+				break
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return fmt.Errorf("suite: %s has connections left: %w", r.bed.Name(i), context.Cause(ctx))
+			}
+		}
+	}
+	return nil
+}
+
+// connectionsMetric is how many connections of clients are open.
+const connectionsMetric = "rookery_connections"
 
 // left lets a node leave with the sessions that it has. All others agree on that
 // at once; it is gone when its sessions are elsewhere.
@@ -112,8 +148,12 @@ func (r *run) left(ctx context.Context, who int, name string, others []int) erro
 	go func() { ended <- r.bed.Shutdown(ctx, who) }()
 	agreed, err := r.bed.Until(ctx, others, viewPoll, func(p *bench.ClusterPage) bool { return !p.Takes(name) })
 	gone := agreed
+	hasLeft := func(p *bench.ClusterPage) bool { return !bench.Serves(p.State(name)) }
 	if err == nil {
-		gone, err = r.bed.Until(ctx, others, drainPoll, func(p *bench.ClusterPage) bool { return !bench.Serves(p.State(name)) })
+		_, err = r.bed.Until(ctx, others[:1], drainPoll, hasLeft)
+	}
+	if err == nil {
+		gone, err = r.bed.Until(ctx, others, viewPoll, hasLeft)
 	}
 	if e := <-ended; err == nil {
 		err = e
@@ -136,6 +176,9 @@ func (r *run) leaving() error {
 	defer r.span("members")()
 	const who = 1
 	name, others := r.bed.Name(who), r.bed.Others(who)
+	if err := r.vacant(ctx); err != nil {
+		return err
+	}
 	if err := r.left(ctx, who, name, others); err != nil {
 		return err
 	}

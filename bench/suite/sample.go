@@ -168,7 +168,7 @@ func (s *sampler) sample(ctx context.Context) {
 			s.looks-- // it does not run
 			continue
 		}
-		conns[i], memory[i] = l.metrics["rookery_connections"], float64(l.pss)/1e6
+		conns[i], memory[i] = l.metrics[connectionsMetric], float64(l.pss)/1e6
 		held, bytes = held+conns[i], bytes+float64(l.pss)
 		if before := s.last[i]; before.metrics != nil && l.cpu >= before.cpu {
 			cpu[i] = 100 * (l.cpu - before.cpu).Seconds() / l.at.Sub(before.at).Seconds()
