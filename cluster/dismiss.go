@@ -36,6 +36,7 @@ func (c *Core) dismiss(ref uint64, id ID) {
 // step ends the streams whose time has come.
 func (d *dismissals) step(c *Core, now time.Duration) {
 	var told, late []uint64
+	var ended []ID
 	c.mu.Lock()
 	d.list = slices.DeleteFunc(d.list, func(x dismissal) bool {
 		switch {
@@ -46,6 +47,7 @@ func (d *dismissals) step(c *Core, now time.Duration) {
 		default:
 			return false
 		}
+		ended = append(ended, x.id)
 		return true
 	})
 	c.mu.Unlock()
@@ -55,4 +57,5 @@ func (d *dismissals) step(c *Core, now time.Duration) {
 	for _, ref := range late {
 		c.o.Store.Dismiss(ref, false)
 	}
+	c.askHomes(ended)
 }

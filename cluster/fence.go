@@ -160,11 +160,12 @@ func (in *inbound) stale(r *reader, _ batch.Lane) error {
 	return nil
 }
 
-// denied: a peer says that we are home of a session. If that is who is home of it
-// by what is here, and it is not on its way in either direction, nobody is: this
-// peer takes it over, as from a home that is lost. How two come to name each
-// other is not known. It was seen once, after two splits on a machine with too
-// much to do, and its client would have been told for ever to come again.
+// denied: a peer says that we are home of a session. If that peer is home of it by
+// what is here, or one that is lost, and it is not on its way in either direction,
+// nobody is: this peer takes it over, with all that was published since. Two that
+// name each other should not be. It was seen twice, after splits on a machine with
+// far too much to do; whoever gives a session up asks the other one since
+// (askHomes), so that it is found at once.
 func (in *inbound) denied(id ID) {
 	c, l := in.l.core, in.l
 	in.later(func() {
@@ -174,12 +175,37 @@ func (in *inbound) denied(id ID) {
 			return
 		}
 		s, ok := c.o.Store.Load(ref)
-		if !ok || s.Home != l.num || c.arrives(ref, s.Epoch) || c.answersFor(id) {
+		if !ok || s.Home == 0 || s.isPointer() || c.arrives(ref, s.Epoch) || c.answersFor(id) {
 			return
 		}
-		c.log.Error("two processes took each other for the home of a session: it is taken over", "other", l.peer.String())
-		c.seize(ref, l, &s)
+		home := c.link(s.Home)
+		if home != l && c.aliveOrDoubted(home) {
+			return
+		}
+		c.log.Error("nobody was home of a session: it is taken over", "home", home.peer.String(), "denied", l.peer.String())
+		c.seize(ref, home, &s, true)
 	})
+}
+
+// askHomes asks those who are home of sessions by what is here, and were not when
+// this peer was, whether they are.
+func (c *Core) askHomes(ids []ID) {
+	ask := map[*Link][]ID{}
+	for _, id := range ids {
+		ref, ok := c.o.Store.Find(id)
+		if !ok {
+			continue
+		}
+		if s, ok := c.o.Store.Load(ref); ok && s.Home != 0 && !c.answersFor(id) {
+			l := c.link(s.home())
+			ask[l] = append(ask[l], id)
+		}
+	}
+	for _, l := range sortedLinks(ask) {
+		if l.alive.Load() && !c.sendOrphans(l, orphanLeft, ask[l]) {
+			c.count.lostReplies.Add(1) // the comparison of copies finds it out
+		}
+	}
 }
 
 // contradict asks a peer about a session of which each of us says that the other
@@ -211,6 +237,10 @@ func (in *inbound) elsewhere(r *reader, _ batch.Lane) error {
 		return nil
 	}
 	cur, ok := c.o.Store.Load(ref)
+	if cur.Home == l.num|homePointer && cur.Epoch == epoch {
+		c.homeIs(l)
+		return nil // as it is here
+	}
 	if ok && (cur.home() == l.num && cur.Epoch <= epoch || cur.home() != l.num && c.newer(l, epoch, &cur)) {
 		c.pointTo(ref, &cur, l, epoch)
 	}

@@ -298,13 +298,15 @@ func (in *inbound) digests(held *partitionSet) *[partitions]uint64 {
 }
 
 // let makes a pointer of a copy that the peer does not keep here. One that it has
-// just handed over to us is none: nobody else has all that came with it.
+// just handed over to us is none: nobody else has all that came with it. Nor is
+// one that we have handed over to it: it may come back.
 func (in *inbound) let(ref uint64, id ID) {
 	c := in.l.core
 	c.mu.Lock()
 	_, comes := c.arriving[ref]
+	leaves := c.leaving.m[id] != nil
 	c.mu.Unlock()
-	if comes {
+	if comes || leaves {
 		return
 	}
 	defer c.locked(id).Unlock()

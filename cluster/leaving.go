@@ -140,7 +140,7 @@ func (c *Core) takeFrom(d *departure) {
 		return
 	}
 	if s, ok := c.o.Store.Load(ref); ok && s.Home == d.l.num && s.Epoch == d.epoch {
-		c.seize(ref, d.l, &s)
+		c.seize(ref, d.l, &s, false)
 	}
 	c.settled(d.id, d.epoch)
 }

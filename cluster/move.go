@@ -181,16 +181,21 @@ func (in *inbound) kept(r *reader, _ batch.Lane) error {
 }
 
 // takeBack makes this peer home again of a session that l did not take. What was
-// spread here while it was away passed it by.
+// spread here while it was away passed it by. What is here says whether it has a
+// home: as long as that is l in the epoch that l has declined, nobody is.
 func (c *Core) takeBack(l *Link, id ID, epoch uint32) {
 	defer c.locked(id).Unlock()
 	defer c.settled(id, epoch)
 	ref, ok := c.o.Store.Find(id)
-	if !ok || !c.answersFor(id) {
+	if !ok {
 		return
 	}
 	s, ok := c.o.Store.Load(ref)
-	if !ok || s.Home != l.num || s.Epoch != epoch {
+	if !ok || s.home() != l.num || s.Epoch != epoch {
+		return // a newer home has it
+	}
+	if s.isPointer() {
+		c.contradict(l, &s) // what came there is a copy
 		return
 	}
 	if c.o.Store.Promote(ref, s.Epoch+1, false) {

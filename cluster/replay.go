@@ -42,19 +42,46 @@ func (s *spreading) remember(in *incoming, now time.Duration) {
 // replay brings a session that has just come what was spread here before it
 // came and not there. seen is what its former home had spread. Of a publisher of
 // which that had heard nothing, and with nil of all, everything of the last
-// seconds, and all that was not through, is offered that is behind what the session's log has of it: homes
-// spread in the order of the publisher. ok is false if too much has happened
-// meanwhile.
+// seconds, and all that was not through, is offered that is behind what the
+// session's log has of it: homes spread in the order of the publisher. ok is
+// false if too much has happened meanwhile.
 func (s *spreading) replay(c *Core, ref uint64, seen map[uint64]uint64) (ok bool) {
 	if !s.covers(seen) {
 		return false
 	}
-	now := c.o.Now()
+	s.offer(c, ref, seen, c.o.Now()-replayAge)
+	return true
+}
+
+// replayMissed brings a session that nobody was home of all that was spread here
+// meanwhile: others have acknowledged that. Nobody knows since when that is. It
+// had a home when the latest event of its log was spread here, and is found
+// within homelessMax.
+func (s *spreading) replayMissed(c *Core, ref uint64) {
+	since := c.o.Now() - homelessMax
+	log := map[Origin]bool{}
+	c.o.Store.Export(ref, func(full *Snapshot) {
+		for i := range full.Log.Events {
+			log[full.Log.Events[i].Origin] = true
+		}
+	})
+	for i := len(s.ring) - 1; i >= 0; i-- {
+		if log[s.ring[i].origin] {
+			since = max(since, s.ring[i].at-replayAge)
+			break
+		}
+	}
+	s.offer(c, ref, nil, since)
+}
+
+// offer brings a session what the ring has and its home had not, by seen: of who
+// is not in it what was spread here since then, and all that was not through.
+func (s *spreading) offer(c *Core, ref uint64, seen map[uint64]uint64, since time.Duration) {
 	var had map[uint64]uint64
 	for i := range s.ring {
 		e := &s.ring[i]
 		there, known := seen[e.inc]
-		if known && e.number <= there || !known && now-e.at > replayAge && e.number < s.base[e.inc] {
+		if known && e.number <= there || !known && e.at < since && e.number < s.base[e.inc] {
 			continue
 		}
 		if had == nil {
@@ -68,7 +95,6 @@ func (s *spreading) replay(c *Core, ref uint64, seen map[uint64]uint64) (ok bool
 			c.count.replayed.Add(1)
 		}
 	}
-	return true
 }
 
 // had returns, for each publisher, the latest of its publications in a session's
@@ -85,8 +111,13 @@ func (s *spreading) had(c *Core, ref uint64) map[uint64]uint64 {
 	return had
 }
 
-// replayAge is longer than it takes to notice that a peer is dead.
-const replayAge = 2 * time.Second
+const (
+	// replayAge is longer than it takes to notice that a peer is dead.
+	replayAge = 2 * time.Second
+	// homelessMax is longer than it takes to notice that nobody is home of a
+	// session: three comparisons of copies, if all that is faster fails.
+	homelessMax = time.Minute
+)
 
 // covers reports whether the ring has everything that was spread here and not
 // there, of publishers of which was heard there.

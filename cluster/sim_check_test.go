@@ -157,7 +157,33 @@ func (w *world) expect(pub *simPub) {
 		}
 		if known {
 			pub.expect = append(pub.expect, c)
+			w.checkHome(c)
 		}
+	}
+}
+
+// checkHome finds out, whenever something is acknowledged, whether somebody answers
+// for a session: is its home, has handed it over and not heard what became of that,
+// or is one whose loss others have yet to notice.
+func (w *world) checkHome(c *client) {
+	copies := 0
+	for _, p := range w.procs {
+		s := p.store.byID[c.sid]
+		switch {
+		case s == nil:
+		case s.Home == 0 || !p.dead && p.core.answersFor(c.sid):
+			return
+		case p.dead:
+		default:
+			if q := w.procOf(p.core.link(s.home()).peer.PeerID); q.dead || !p.core.link(s.home()).alive.Load() {
+				return // it will be taken over
+			}
+			copies++
+		}
+	}
+	if copies > 0 && !c.deleted && !c.ended {
+		w.whereIs(c.sid)
+		w.fail("nobody is home of session %x of client %d", c.sid[:2], c.n)
 	}
 }
 

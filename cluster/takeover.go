@@ -177,13 +177,13 @@ func (c *Core) take(ref uint64, id ID) {
 	if !ok || s.Home == 0 || s.isPointer() || c.link(s.Home).alive.Load() {
 		return
 	}
-	c.seize(ref, c.link(s.Home), &s)
+	c.seize(ref, c.link(s.Home), &s, false)
 	c.settled(id, s.Epoch)
 }
 
-// seize makes this peer home of a copy without the former home's help. The ID is
-// locked.
-func (c *Core) seize(ref uint64, former *Link, s *Session) {
+// seize makes this peer home of a copy without the former home's help. homeless
+// says that there has been none for nobody knows how long. The ID is locked.
+func (c *Core) seize(ref uint64, former *Link, s *Session, homeless bool) {
 	epoch := takeoverEpoch(s.Epoch, c.place())
 	c.gather.begin(c, ref)
 	if !c.o.Store.Promote(ref, epoch, true) {
@@ -194,7 +194,11 @@ func (c *Core) seize(ref uint64, former *Link, s *Session) {
 	c.stale(former, &Session{ID: s.ID, Epoch: epoch})
 	c.Opened(ref)
 	c.merging.comeHome(c, s.ID, ref)
-	c.spread.replay(c, ref, nil)
+	if homeless {
+		c.spread.replayMissed(c, ref)
+	} else {
+		c.spread.replay(c, ref, nil)
+	}
 	c.tidy.announceLater(c, ref, nil)
 }
 
