@@ -184,7 +184,7 @@ func (c *Core) beginAnew(l *Link) {
 		c.count.forgotten.Add(1)
 		c.later(func() {
 			c.o.Store.PeerGone(l.num)
-			c.routes.viewChanged(c, []*Link{l})
+			c.routes.viewChanged(c, []*Link{l}, nil)
 			c.notes.lost(c.o.Now())
 			c.greet(l)
 		})

@@ -246,3 +246,14 @@ func (d *Detector) Peer(id PeerID) (NodeState, string) {
 	}
 	return d.peerState(id.Node, n, p), p.reason
 }
+
+// Gone reports whether a process is dead because its link ended and dialling it
+// was refused, and not because it is silent.
+func (d *Detector) Gone(id PeerID) bool {
+	n := d.nodes[id.Node]
+	if n == nil {
+		return false
+	}
+	p := n.peer(id.Worker, id.Incarnation)
+	return p != nil && p.dead && p.gone
+}

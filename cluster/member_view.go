@@ -110,8 +110,9 @@ func (m *Members) node(name string, i *nodeInfo) Node {
 		Addr: reachable(i.meta.peer, i.addr), Gossip: i.addr, Admin: reachable(i.meta.admin, i.addr),
 	}
 	for _, w := range i.meta.workers {
-		state, _ := m.det.Peer(PeerID{Node: name, Worker: w.Worker, Incarnation: w.Incarnation})
-		n.Workers = append(n.Workers, WorkerInfo{Worker: w.Worker, Incarnation: w.Incarnation, State: state})
+		id := PeerID{Node: name, Worker: w.Worker, Incarnation: w.Incarnation}
+		state, _ := m.det.Peer(id)
+		n.Workers = append(n.Workers, WorkerInfo{Worker: w.Worker, Incarnation: w.Incarnation, State: state, Gone: m.det.Gone(id)})
 	}
 	return n
 }

@@ -316,43 +316,6 @@ func (c *Core) Reply(to uint32, conn uint64, flags ReplyFlags, p []byte) error {
 // replyMax is how many bytes of a response go into one message.
 const replyMax = 64 << 10
 
-// viewChanged ends what waits for peers that are lost: streams are cut, so that
-// their clients resume them elsewhere, and requests that may be repeated are.
-func (t *routes) viewChanged(c *Core, died []*Link) {
-	now := c.o.Now() // a view takes a busy process long
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(died) > 0 {
-		t.lost = now
-	}
-	for _, r := range t.sorted() {
-		lost := slices.Contains(died, r.at)
-		unsent := !lost && !r.taken && r.msg != nil && slices.Contains(died, r.via)
-		switch {
-		case !lost && !unsent:
-		case r.msg != nil && r.repeat:
-			r.at, r.via, r.taken, r.tried, r.named, r.waited = nil, nil, false, nil, home{}, 0
-			r.retryAt, r.deadline = now, now+c.o.HoldTimeout
-		case unsent: // it may have arrived: who has it says so
-			r.giveUp = now + c.o.HoldTimeout
-		case r.msg != nil:
-			c.refuse(r, RefusedLost)
-		default:
-			c.cut(r)
-		}
-	}
-}
-
-// sorted returns the routes in a fixed order.
-func (t *routes) sorted() []*route {
-	all := make([]*route, 0, len(t.byNum))
-	for _, r := range t.byNum {
-		all = append(all, r)
-	}
-	slices.SortFunc(all, func(a, b *route) int { return cmp.Compare(a.num, b.num) })
-	return all
-}
-
 // expire tries again what is due and refuses what has waited too long.
 func (t *routes) expire(c *Core, now time.Duration) {
 	c.mu.Lock()

@@ -131,7 +131,10 @@ func (in *inbound) at(r *reader, _ batch.Lane) error {
 	switch {
 	case rt == nil || rt.msg == nil || at == nil:
 	case at == in.l:
-		rt.at, rt.taken, rt.retryAt, rt.giveUp = at, true, 0, 0 // it answers, or is lost
+		rt.at, rt.taken, rt.retryAt = at, true, 0
+		if at.alive.Load() { // it answers, or is lost
+			rt.giveUp = 0
+		}
 	case rt.taken: // who has it was faster than who sent it there
 	default:
 		rt.passed = append(rt.passed, in.l)
@@ -180,6 +183,7 @@ func (in *inbound) notHere(r *reader, _ batch.Lane) error {
 		c.mu.Unlock()
 		return nil
 	}
+	rt.giveUp = 0 // it was not served
 	if c.leaving.m[rt.id] != nil {
 		sure = notSure // it is on its way from here to there
 	}
@@ -235,6 +239,11 @@ func (in *inbound) reply(r *reader, _ batch.Lane) error {
 		c.gone(in.l, num)
 		return nil
 	}
+	if rt.msg != nil && flags&ReplyClose != 0 && len(p) == 0 {
+		c.unanswered(rt, in.l)
+		c.mu.Unlock()
+		return nil
+	}
 	rt.at = in.l
 	c.routes.answered(rt)
 	rt.held = rt.held || flags&ReplyHold != 0
@@ -244,6 +253,19 @@ func (in *inbound) reply(r *reader, _ batch.Lane) error {
 	c.mu.Unlock()
 	c.o.Store.Deliver(rt.conn, flags, p)
 	return nil
+}
+
+// unanswered: a peer ends a request to which nothing has been answered, as one
+// does that had us dead meanwhile. One that may be repeated is tried again, if it
+// is not with somebody else by now. mu is held.
+func (c *Core) unanswered(r *route, by *Link) {
+	switch {
+	case !r.repeat:
+		c.refuse(r, RefusedLost)
+	case r.at == by:
+		r.at, r.via, r.taken, r.tried, r.named, r.waited = nil, nil, false, nil, home{}, 0
+		r.retryAt = c.o.Now() + routeAgain
+	}
 }
 
 func (in *inbound) gone(r *reader, _ batch.Lane) error {

@@ -317,7 +317,7 @@ func (p *proc) see() {
 			v.Nodes = append(v.Nodes, Node{Name: id.Node, State: state, Incarnation: 1, Draining: p.draining[id.Node]})
 		}
 		n := &v.Nodes[len(v.Nodes)-1]
-		n.Workers = append(n.Workers, WorkerInfo{Worker: id.Worker, Incarnation: id.Incarnation, State: state})
+		n.Workers = append(n.Workers, WorkerInfo{Worker: id.Worker, Incarnation: id.Incarnation, State: state, Gone: state == Dead && p.w.isGone(id)})
 		if state == Alive {
 			n.State = Alive
 		}
@@ -410,6 +410,13 @@ func (w *world) live() (all []*proc) {
 		}
 	}
 	return all
+}
+
+// isGone reports whether a process has ended and its machine has not, so that
+// dialling it is refused.
+func (w *world) isGone(id PeerID) bool {
+	p := w.procOf(id)
+	return p == nil || p.dead && !p.crashed
 }
 
 func (w *world) procOf(id PeerID) *proc {

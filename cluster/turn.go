@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -29,7 +30,7 @@ func (c *Core) applyView(now time.Duration) {
 		c.log.Info("peer lost", "peer", l.peer.String())
 		c.o.Store.PeerGone(l.num)
 	}
-	c.routes.viewChanged(c, died)
+	c.routes.viewChanged(c, died, v)
 	c.pubs.viewChanged(c)
 	c.wakeUp()
 }
@@ -72,6 +73,64 @@ func (c *Core) livesIn(v *View) (live []*Link) {
 		}
 	}
 	return live
+}
+
+// viewChanged ends what waits for peers that are lost: streams are cut, so that
+// their clients resume them elsewhere, and requests that may be repeated are.
+// Others wait for who may only have been silent, as v says, and answer yet: on a
+// busy machine that is the case more often than not. Without v, what was on the
+// links is lost.
+func (t *routes) viewChanged(c *Core, died []*Link, v *View) {
+	now := c.o.Now() // a view takes a busy process long
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(died) > 0 {
+		t.lost = now
+	}
+	for _, r := range t.sorted() {
+		lost := slices.Contains(died, r.at)
+		unsent := !lost && !r.taken && r.msg != nil && slices.Contains(died, r.via)
+		switch {
+		case !lost && !unsent:
+		case r.msg != nil && r.repeat:
+			r.at, r.via, r.taken, r.tried, r.named, r.waited = nil, nil, false, nil, home{}, 0
+			r.retryAt, r.deadline = now, now+c.o.HoldTimeout
+		case unsent, // it may have arrived: who has it says so
+			r.msg != nil && v.mayReturn(r.at.peer.PeerID):
+			r.giveUp = now + c.o.HoldTimeout
+		case r.msg != nil:
+			c.refuse(r, RefusedLost)
+		default:
+			c.cut(r)
+		}
+	}
+}
+
+// mayReturn reports whether a process that is dead in the view may be alive.
+func (v *View) mayReturn(id PeerID) bool {
+	if v == nil {
+		return false
+	}
+	n := v.Node(id.Node)
+	if n == nil || n.State == Left {
+		return false
+	}
+	for i := range n.Workers {
+		if w := &n.Workers[i]; w.Worker == id.Worker && w.Incarnation == id.Incarnation {
+			return !w.Gone
+		}
+	}
+	return false
+}
+
+// sorted returns the routes in a fixed order.
+func (t *routes) sorted() []*route {
+	all := make([]*route, 0, len(t.byNum))
+	for _, r := range t.byNum {
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b *route) int { return cmp.Compare(a.num, b.num) })
+	return all
 }
 
 // lastWordsMax is how long a view waits for what the dead have said.

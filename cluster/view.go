@@ -81,6 +81,9 @@ type WorkerInfo struct {
 	Worker      uint16    `json:"worker"`
 	Incarnation uint64    `json:"incarnation,string"`
 	State       NodeState `json:"state"` // Left does not occur
+	// Gone says that it is dead because its link ended and nobody listens there.
+	// A dead process that is not gone may only have been silent, and return.
+	Gone bool `json:"gone,omitempty"`
 	// Local is the unix socket on which workers of the same node reach it; only
 	// views of that node have it.
 	Local string `json:"local,omitempty"`
