@@ -120,6 +120,11 @@ const leftoverRounds = 2
 
 func partitionOf(id ID) uint16 { return shard.PartitionOf(shard.Key(id)) }
 
+// restBefore is how long after copies were filled they are compared, at the
+// latest. Fills rest many times while sessions whose home was lost are taken over,
+// and tens of thousands of clients wait for the processor then.
+const restBefore = 2 * time.Second
+
 func (t *tidying) step(c *Core, now time.Duration) {
 	if now >= t.look {
 		t.look = now + lookEvery
@@ -127,7 +132,7 @@ func (t *tidying) step(c *Core, now time.Duration) {
 	}
 	idle := c.fill.idle()
 	if idle && !t.filled && t.next != 0 {
-		t.next = now // copies that others have now are let go
+		t.next = min(t.next, now+restBefore) // copies that others have now are let go
 	}
 	t.filled = idle
 	if c.o.DigestEvery < 0 || now < t.next || !idle {
