@@ -2,7 +2,8 @@ package loop
 
 import (
 	"sync"
-	"syscall"
+
+	"github.com/rookery-server/rookery/internal/uring"
 )
 
 const (
@@ -26,20 +27,61 @@ type gather struct {
 	g  *native
 	mu sync.Mutex // held from Group.Batch to Batch.Close
 
-	ring *uring // nil until the first use; stays nil if there can be none
-	over bool   // no ring was to be had, or the group has stopped
-	list []gathered
-	buf  []byte
+	ring *uring.Ring // nil until the first use; stays nil if there can be none
+	over bool        // no ring was to be had, or the group has stopped
+	sends
 }
 
-// gathered is one write of a batch. The slot's lock is held.
-type gathered struct {
-	l     *eloop
-	s     *slot
-	i     int // index of the slot
-	p     []byte
-	n     int // what came of it
-	errno syscall.Errno
+// sends are writes to many connections that go to the kernel together. Each has
+// the lock of its slot when they do.
+type sends struct {
+	list []uring.Send
+	to   []addressee // of each of list
+	buf  []byte      // what is sent; list refers to it
+}
+
+// addressee is whom a write is for.
+type addressee struct {
+	l   *eloop
+	s   *slot
+	i   int // index of the slot
+	gen uint32
+}
+
+// room makes place for batchMax writes.
+func (b *sends) room() {
+	b.list, b.to, b.buf = make([]uring.Send, 0, batchMax), make([]addressee, 0, batchMax), make([]byte, 0, batchBytes)
+}
+
+// full reports whether p has no place.
+func (b *sends) full(p []byte) bool {
+	return len(b.list) == batchMax || len(b.buf)+len(p) > cap(b.buf)
+}
+
+// add copies p.
+func (b *sends) add(a addressee, p []byte) {
+	at := len(b.buf)
+	b.buf = append(b.buf, p...)
+	b.list = append(b.list, uring.Send{FD: a.s.fd, P: b.buf[at:]})
+	b.to = append(b.to, a)
+}
+
+// send sends the first n of them, through ring if they are worth it, and returns
+// how many went through it.
+func (b *sends) send(ring *uring.Ring, n int) int {
+	if n >= batchLeast && ring.Send(b.list[:n]) {
+		return n
+	}
+	for i := range n {
+		b.list[i].Alone()
+	}
+	return 0
+}
+
+func (b *sends) reset() {
+	clear(b.list)
+	clear(b.to)
+	b.list, b.to, b.buf = b.list[:0], b.to[:0], b.buf[:0]
 }
 
 // stage is Group.Batch.
@@ -60,12 +102,14 @@ func (g *native) stage() stage {
 
 // open makes what the first batch needs. mu is held.
 func (b *gather) open() {
-	ring, err := openUring(batchMax)
+	ring, err := uring.Open(batchMax)
 	if err != nil {
 		b.over = true // writing needs no ring
 		return
 	}
-	b.ring, b.list, b.buf = ring, make([]gathered, 0, batchMax), make([]byte, 0, batchBytes)
+	b.g.rings.Add(1)
+	b.ring = ring
+	b.room()
 }
 
 // stop gives the ring back, once nobody uses it.
@@ -74,14 +118,15 @@ func (b *gather) stop() {
 	defer b.mu.Unlock()
 	b.over = true
 	if b.ring != nil {
-		b.ring.close()
-		b.ring, b.list, b.buf = nil, nil, nil
+		b.ring.Close()
+		b.g.rings.Add(-1)
+		b.ring, b.sends = nil, sends{}
 	}
 }
 
 // write is Batch.Write.
 func (b *gather) write(h Handle, p []byte) error {
-	if len(b.list) == batchMax || len(b.buf)+len(p) > cap(b.buf) {
+	if b.full(p) {
 		b.flush()
 	}
 	l, s := b.g.find(h)
@@ -90,32 +135,22 @@ func (b *gather) write(h Handle, p []byte) error {
 		b.flush()
 		return b.g.write(h, p)
 	}
-	at := len(b.buf)
-	b.buf = append(b.buf, p...)
-	b.list = append(b.list, gathered{l: l, s: s, i: h.index(), p: b.buf[at:]})
+	b.add(addressee{l, s, h.index(), h.gen()}, p)
 	return nil
 }
 
 // flush is Batch.Flush.
 func (b *gather) flush() {
-	if len(b.list) < batchLeast || !b.ring.send(b.list) {
-		for i := range b.list {
-			b.list[i].send()
-		}
-	}
+	b.g.batched.Add(int64(b.send(b.ring, len(b.list))))
 	for i := range b.list {
-		w := &b.list[i]
-		if r := w.l.sentLocked(w.i, w.s, w.p, w.n, w.errno); r != ReasonNone {
-			w.l.closeAsUser(w.i, w.s, r)
+		w, a := &b.list[i], &b.to[i]
+		if r := a.l.sentLocked(a.i, a.s, w.P, w.N, w.Errno); r != ReasonNone {
+			a.l.closeAsUser(a.i, a.s, r)
 		}
-		w.l.unlock(w.i, w.s)
+		a.l.unlock(a.i, a.s)
 	}
-	clear(b.list)
-	b.list, b.buf = b.list[:0], b.buf[:0]
+	b.reset()
 }
-
-// send does the write with a call of its own.
-func (w *gathered) send() { w.n, w.errno = send(w.s.fd, w.p) }
 
 // done is Batch.Close.
 func (b *gather) done() {

@@ -167,6 +167,7 @@ func (l *eloop) halt(started bool) {
 func (l *eloop) shut() {
 	l.mu.Lock()
 	l.orders()
+	l.closeLate()
 	l.mu.Unlock()
 	l.wakeMu.Lock()
 	l.wakeOff = true

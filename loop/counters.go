@@ -13,6 +13,7 @@ type counters struct {
 	bytesIn, bytesOut         atomic.Int64
 	messages, records, panics atomic.Int64
 	outHeld                   atomic.Int64
+	batched                   atomic.Int64
 	closed                    [reasonCount]atomic.Int64
 	pauses                    [pauseCount]atomic.Int64
 	lag, batch                histogram
@@ -48,6 +49,7 @@ func (c *counters) addTo(st *Stats) {
 	st.Records += c.records.Load()
 	st.Panics += c.panics.Load()
 	st.OutHeld += c.outHeld.Load()
+	st.Batched += c.batched.Load()
 	for i := range c.closed {
 		st.Closed[i] += c.closed[i].Load()
 	}

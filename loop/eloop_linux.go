@@ -42,6 +42,7 @@ type eloop struct {
 	acceptOff bool
 	paced     bool // loop 0: connections that wait are left to other processes
 	grace     int  // loop 0: connections to take before the pacer is asked again
+	late      late
 	draining  bool
 	hurried   bool // DrainMoment is over
 
@@ -159,6 +160,7 @@ func (l *eloop) serve() {
 	l.running.Store(true)
 	for range batchRounds {
 		n := l.ep.ready(l.events[:])
+		l.beginLate(n)
 		for i := range n {
 			ev := &l.events[i]
 			if ev.Pad == 0 {
@@ -167,6 +169,7 @@ func (l *eloop) serve() {
 				l.event(int(ev.Fd), uint32(ev.Pad), ev.Events)
 			}
 		}
+		l.sendLate()
 		if n < len(l.events) {
 			break
 		}
@@ -181,6 +184,7 @@ func (l *eloop) serve() {
 
 // special handles events that are no connection's.
 func (l *eloop) special(tag int) {
+	l.sendLate() // a tick may go on with a connection whose answer is among them
 	switch tag {
 	case tagWake:
 		counter(l.ep.wake)
@@ -216,7 +220,9 @@ func (l *eloop) event(i int, gen uint32, ev uint32) {
 		l.flushHeld(i, s)
 	}
 	if ev&(unix.EPOLLIN|unix.EPOLLERR|unix.EPOLLHUP) != 0 && s.mode&modeOpen != 0 {
+		l.late.reading = l.late.on
 		l.read(i, s)
+		l.late.reading = false
 	}
 }
 
@@ -236,6 +242,7 @@ func (l *eloop) contain(i int, s *slot) {
 	if p == nil {
 		return
 	}
+	l.late.reading = false
 	l.n.panics.Add(1)
 	l.g.o.Logger.Error("protocol panicked on the loop; connection closed",
 		slog.Any("panic", p), slog.String("stack", string(debug.Stack())))

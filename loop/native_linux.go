@@ -23,6 +23,8 @@ type native struct {
 	disp      *dispatcher
 	loops     []*eloop
 	gather    gather
+	rings     atomic.Int64 // io_urings open
+	batched   atomic.Int64 // writes of gather that went through its ring
 
 	mu        sync.Mutex                  // guards changes of what follows
 	listeners atomic.Pointer[[]*listener] // copied on write
@@ -296,6 +298,8 @@ func (g *native) stats() Stats {
 		st.SlotBytes += l.slab.bytes()
 		st.TableBytes += int64(g.o.ReadBuffer) + int64(g.o.RingSize)*16 + attachChunks*8 + wheelBuckets*4
 	}
+	st.Batched += g.batched.Load()
+	st.Rings = g.rings.Load()
 	st.InHeld = g.mem.held.Load() - st.OutHeld
 	if !g.startAt.IsZero() {
 		st.Uptime = time.Since(g.startAt)

@@ -85,6 +85,11 @@ type Turn struct {
 
 	// Out takes replies: append to it. They are written when the turn is over.
 	Out []byte
+	// Late, which a Step may set that returns Next, says that its reply may be
+	// written a little later, together with those of other connections that were
+	// ready at the same time: what somebody else writes to this connection
+	// meanwhile need not come behind it.
+	Late bool
 	// Record takes what Work needs: append to it before the verdict Work.
 	Record []byte
 	// N is the number of bytes of In that are done with.

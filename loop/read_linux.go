@@ -212,20 +212,24 @@ func (l *eloop) steps(i int, s *slot, data []byte) []byte {
 	p := l.g.protocol(s)
 	gone := t.EOF && s.state.Load()&stateScheduled != 0 // worth a Step even without bytes
 	queued := false                                     // records of this turn, not yet submitted
+	late := true
 	for more := true; more && (len(data) > 0 || gone) && s.state.Load()&(stateClosing|stateEnding) == 0; gone = false {
-		t.In, t.N, t.Record, t.Reason = data, 0, t.Record[:0], ReasonNone
+		t.In, t.N, t.Record, t.Reason, t.Late = data, 0, t.Record[:0], ReasonNone, false
 		t.Busy = queued || s.state.Load()&stateScheduled != 0
 		t.Overloaded = l.g.mem.over()
 		t.Draining = l.draining
 		v := l.checked(p.Step(t), len(data))
 		data = data[t.N:]
 		queued = queued || v == Work
+		late = late && t.Late && v == Next
 		more = l.verdict(i, s, v)
 		if s.mode&modeOpen == 0 {
 			return nil
 		}
 	}
-	l.flushTurn(i, s)
+	if !late || !l.keepLate(i, s) {
+		l.flushTurn(i, s)
+	}
 	if cap(t.Out) > turnKeep {
 		t.Out = nil
 	}

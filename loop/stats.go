@@ -13,6 +13,8 @@ type Stats struct {
 	Closed     [reasonCount]int64 // closes, by Reason
 	BytesIn    int64              // bytes read
 	BytesOut   int64              // bytes written to sockets
+	Batched    int64              // writes that went to the kernel together with others, through an io_uring
+	Rings      int64              // io_urings open: one for each loop and one for batches, from their first use on
 	Messages   int64              // whole messages that Step consumed
 	Records    int64              // records handed to workers
 	Panics     int64              // panics of protocol methods

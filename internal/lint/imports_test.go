@@ -24,10 +24,12 @@ var edges = map[string][]string{
 	"memprof":       nil,
 	"vm-tuning":     nil,
 	"vm-tuning/gen": {"vm-tuning"}, // what is made from the table; only its test runs it
-	"loop":          {"internal/ring"},
-	"batch":         {"codec", "internal/ring"},
-	"session":       {"codec", "shard", "internal/ring"},
-	"cluster":       {"batch", "codec", "internal/early", "shard"},
+	"loop":          {"internal/ring", "internal/uring"},
+	// A door to the kernel for those who send on many sockets.
+	"internal/uring": nil,
+	"batch":          {"codec", "internal/ring"},
+	"session":        {"codec", "shard", "internal/ring"},
+	"cluster":        {"batch", "codec", "internal/early", "shard"},
 	// Which sockets of a killed process end first: those of links, and of a
 	// worker's to its supervisor.
 	"internal/early": nil,
@@ -43,7 +45,7 @@ var edges = map[string][]string{
 	"bench": {"memprof", "bench/wire"},
 	// What observers share to read a server's answers.
 	"bench/wire": nil,
-	"bench/load": {"bench", "bench/wire", "memprof"},
+	"bench/load": {"bench", "bench/wire", "internal/uring", "memprof"},
 	// The suite drives nodes, clients and reports.
 	"bench/suite": {"bench", "bench/load", "bench/report", "bench/wire", "memprof"},
 	// Processes of one node: the supervisor's account of memory is theirs added
@@ -168,7 +170,7 @@ var doors = map[string][]string{
 	"github.com/spf13/cobra":                  {"cmd/rookery", "bench"},
 	"github.com/spf13/pflag":                  {"cmd/rookery", "bench"},
 	"github.com/prometheus/procfs":            {"memprof"},
-	"golang.org/x/sys":                        {"loop", "memprof", "bench", "bench/load", "cmd/rookery", "server", "shard", "session", "internal/fleet", "internal/early", "cluster", "e2e"},
+	"golang.org/x/sys":                        {"loop", "internal/uring", "memprof", "bench", "bench/load", "cmd/rookery", "server", "shard", "session", "internal/fleet", "internal/early", "cluster", "e2e"},
 	"golang.org/x/sync":                       {"server", "bench"},
 }
 

@@ -1,4 +1,4 @@
-package loop
+package uring
 
 import (
 	"os"
@@ -10,11 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// uring is a second door to the kernel: an io_uring (io_uring(7)) through which
-// many sends go in one system call. It is used for nothing else, and never for
-// what might wait: each send is done, or refused, when the call returns. One
-// goroutine may use it at a time.
-type uring struct {
+// A Ring sends on many sockets at a time. One goroutine may use it at a time; who
+// opened it closes it.
+type Ring struct {
 	fd       int
 	rings    []byte // mapped: both rings
 	requests []byte // mapped: sqes
@@ -22,12 +20,32 @@ type uring struct {
 	sqHead, sqTail *atomic.Uint32
 	cqHead, cqTail *atomic.Uint32
 	sqMask, cqMask uint32
-	sqes           unsafe.Pointer // uringRequest, sqMask+1 of them
-	cqes           unsafe.Pointer // uringResult, cqMask+1 of them
+	sqes           unsafe.Pointer // request, sqMask+1 of them
+	cqes           unsafe.Pointer // result, cqMask+1 of them
 }
 
-// uringParams is struct io_uring_params of linux/io_uring.h.
-type uringParams struct {
+// A Send is one write to a socket.
+type Send struct {
+	FD int32
+	// P is what to send, at least one byte. It is read until Ring.Send returns.
+	P []byte
+	// N and Errno say what came of it, as send(2) would: N bytes of P were taken,
+	// or none for the reason Errno.
+	N     int
+	Errno syscall.Errno
+}
+
+// Alone does the send with a call of its own, without waiting and without SIGPIPE.
+func (w *Send) Alone() {
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(w.FD),
+		uintptr(unsafe.Pointer(&w.P[0])), uintptr(len(w.P)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+	if w.N, w.Errno = int(n), errno; errno != 0 {
+		w.N = 0
+	}
+}
+
+// params is struct io_uring_params of linux/io_uring.h.
+type params struct {
 	sqEntries, cqEntries, flags, sqThreadCPU, sqThreadIdle, features, wqFD uint32
 	_                                                                      [3]uint32
 	sq                                                                     struct {
@@ -40,8 +58,8 @@ type uringParams struct {
 	}
 }
 
-// uringRequest is struct io_uring_sqe as IORING_OP_SEND reads it.
-type uringRequest struct {
+// request is struct io_uring_sqe as IORING_OP_SEND reads it.
+type request struct {
 	opcode, flags uint8
 	_             uint16
 	fd            int32
@@ -52,8 +70,8 @@ type uringRequest struct {
 	_             [3]uint64
 }
 
-// uringResult is struct io_uring_cqe.
-type uringResult struct {
+// result is struct io_uring_cqe.
+type result struct {
 	userData uint64
 	res      int32
 	_        uint32
@@ -61,44 +79,44 @@ type uringResult struct {
 
 // Constants of linux/io_uring.h.
 const (
-	uringSend       = 26      // IORING_OP_SEND
-	uringGetEvents  = 1       // IORING_ENTER_GETEVENTS
-	uringSingleMap  = 1 << 0  // IORING_FEAT_SINGLE_MMAP: both rings are one mapping
-	uringSkipResult = 1 << 11 // IORING_FEAT_CQE_SKIP, of Linux 5.17
-	uringOfRings    = 0       // IORING_OFF_SQ_RING
-	uringOfRequests = 0x10000000
+	opSend     = 26      // IORING_OP_SEND
+	getEvents  = 1       // IORING_ENTER_GETEVENTS
+	singleMap  = 1 << 0  // IORING_FEAT_SINGLE_MMAP: both rings are one mapping
+	skipResult = 1 << 11 // IORING_FEAT_CQE_SKIP, of Linux 5.17
+	ofRings    = 0       // IORING_OFF_SQ_RING
+	ofRequests = 0x10000000
 )
 
-// uringWanted are features without which a kernel is too old to be relied on.
-const uringWanted = uringSingleMap | uringSkipResult
+// wanted are features without which a kernel is too old to be relied on.
+const wanted = singleMap | skipResult
 
-// openUring makes a ring for n requests at a time, a power of two. The error says
+// Open makes a ring for n requests at a time, a power of two. The error says
 // that this process cannot have one: an old kernel, kernel.io_uring_disabled, a
 // filter of system calls.
-func openUring(n int) (*uring, error) {
-	var p uringParams
+func Open(n int) (*Ring, error) {
+	var p params
 	fd, _, errno := syscall.Syscall(unix.SYS_IO_URING_SETUP, uintptr(n), uintptr(unsafe.Pointer(&p)), 0)
 	if errno != 0 {
 		return nil, os.NewSyscallError("io_uring_setup", errno)
 	}
-	r := &uring{fd: int(fd)} // closed on exec: the kernel sees to it
-	if p.features&uringWanted != uringWanted {
-		r.close()
+	r := &Ring{fd: int(fd)} // closed on exec: the kernel sees to it
+	if p.features&wanted != wanted {
+		r.Close()
 		return nil, os.NewSyscallError("io_uring_setup", unix.ENOSYS)
 	}
 	if err := r.mapRings(&p); err != nil {
-		r.close()
+		r.Close()
 		return nil, err
 	}
 	return r, nil
 }
 
-func (r *uring) mapRings(p *uringParams) (err error) {
-	size := max(p.sq.array+p.sqEntries*4, p.cq.cqes+p.cqEntries*uint32(unsafe.Sizeof(uringResult{})))
-	if r.rings, err = r.mmap(uringOfRings, int(size)); err != nil {
+func (r *Ring) mapRings(p *params) (err error) {
+	size := max(p.sq.array+p.sqEntries*4, p.cq.cqes+p.cqEntries*uint32(unsafe.Sizeof(result{})))
+	if r.rings, err = r.mmap(ofRings, int(size)); err != nil {
 		return err
 	}
-	if r.requests, err = r.mmap(uringOfRequests, int(p.sqEntries)*int(unsafe.Sizeof(uringRequest{}))); err != nil {
+	if r.requests, err = r.mmap(ofRequests, int(p.sqEntries)*int(unsafe.Sizeof(request{}))); err != nil {
 		return err
 	}
 	word := func(at uint32) *uint32 { return (*uint32)(unsafe.Pointer(&r.rings[at])) }
@@ -112,12 +130,13 @@ func (r *uring) mapRings(p *uringParams) (err error) {
 	return nil
 }
 
-func (r *uring) mmap(offset int64, size int) ([]byte, error) {
+func (r *Ring) mmap(offset int64, size int) ([]byte, error) {
 	b, err := unix.Mmap(r.fd, offset, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
 	return b, os.NewSyscallError("mmap", err)
 }
 
-func (r *uring) close() {
+// Close gives the ring back.
+func (r *Ring) Close() {
 	for _, b := range [][]byte{r.rings, r.requests} {
 		if b != nil {
 			_ = unix.Munmap(b) // fails for what was never mapped only
@@ -126,23 +145,23 @@ func (r *uring) close() {
 	_ = unix.Close(r.fd)
 }
 
-func (r *uring) request(at uint32) *uringRequest {
-	return (*uringRequest)(unsafe.Add(r.sqes, uintptr(at&r.sqMask)*unsafe.Sizeof(uringRequest{})))
+func (r *Ring) place(at uint32) *request {
+	return (*request)(unsafe.Add(r.sqes, uintptr(at&r.sqMask)*unsafe.Sizeof(request{})))
 }
 
-func (r *uring) result(at uint32) *uringResult {
-	return (*uringResult)(unsafe.Add(r.cqes, uintptr(at&r.cqMask)*unsafe.Sizeof(uringResult{})))
+func (r *Ring) outcome(at uint32) *result {
+	return (*result)(unsafe.Add(r.cqes, uintptr(at&r.cqMask)*unsafe.Sizeof(result{})))
 }
 
-// send does the writes of list, at most as many as the ring has places, in their
+// Send does the writes of list, at most as many as the ring has places, in their
 // order and without waiting, and says of each what came of it. It reports false
 // if the kernel takes none.
-func (r *uring) send(list []gathered) bool {
+func (r *Ring) Send(list []Send) bool {
 	first := r.sqTail.Load()
 	for i := range list {
 		w := &list[i]
-		*r.request(first + uint32(i)) = uringRequest{
-			opcode: uringSend, fd: w.s.fd, addr: uint64(uintptr(unsafe.Pointer(&w.p[0]))), len: uint32(len(w.p)),
+		*r.place(first + uint32(i)) = request{
+			opcode: opSend, fd: w.FD, addr: uint64(uintptr(unsafe.Pointer(&w.P[0]))), len: uint32(len(w.P)),
 			msgFlags: unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL, userData: uint64(i),
 		}
 	}
@@ -151,14 +170,14 @@ func (r *uring) send(list []gathered) bool {
 	r.collect(list, taken)
 	runtime.KeepAlive(list) // what the kernel read is in it
 	for i := taken; taken > 0 && i < len(list); i++ {
-		list[i].send()
+		list[i].Alone()
 	}
 	return taken > 0
 }
 
 // submit has the kernel take n requests from place first on, and returns how many
 // it has taken. Those it has not are taken back.
-func (r *uring) submit(first uint32, n int) (taken int) {
+func (r *Ring) submit(first uint32, n int) (taken int) {
 	for taken < n {
 		k, errno := r.enter(n-taken, 0, 0)
 		taken = int(r.sqHead.Load() - first)
@@ -173,27 +192,27 @@ func (r *uring) submit(first uint32, n int) (taken int) {
 // collect takes the results of the first n of list. They are there: a send that
 // must not wait is over when it was taken. If ever one was not, it is waited for,
 // because the kernel may still read what it sends.
-func (r *uring) collect(list []gathered, n int) {
+func (r *Ring) collect(list []Send, n int) {
 	head := r.cqHead.Load()
 	for left := n; left > 0; {
 		tail := r.cqTail.Load()
 		for ; head != tail; head++ {
-			e := r.result(head)
+			e := r.outcome(head)
 			w := &list[e.userData]
-			if w.n, w.errno = int(e.res), 0; e.res < 0 {
-				w.send() // says why, without what only rings say
+			if w.N, w.Errno = int(e.res), 0; e.res < 0 {
+				w.Alone() // says why, without what only rings say
 			}
 			left--
 		}
 		r.cqHead.Store(head)
 		if left > 0 {
-			_, _ = r.enter(0, left, uringGetEvents) // looked at again whatever it says
+			_, _ = r.enter(0, left, getEvents) // looked at again whatever it says
 		}
 	}
 }
 
 // enter is io_uring_enter(2).
-func (r *uring) enter(submit, wait, flags int) (int, syscall.Errno) {
+func (r *Ring) enter(submit, wait, flags int) (int, syscall.Errno) {
 	n, _, errno := syscall.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(submit), uintptr(wait), uintptr(flags), 0, 0)
 	if errno != 0 {
 		return 0, errno

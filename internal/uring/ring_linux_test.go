@@ -1,4 +1,4 @@
-package loop
+package uring
 
 import (
 	"bytes"
@@ -7,25 +7,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const places = 32
+
+func (w *Send) refused() bool { w.Alone(); return w.Errno != 0 }
+
 // pairs returns n pairs of connected sockets that do not block, and a write to
 // the first of each; closePairs closes them.
-func pairs(t *testing.T, n int) (list []gathered, peers []int) {
+func pairs(t *testing.T, n int) (list []Send, peers []int) {
 	for i := range n {
 		p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		list, peers = append(list, gathered{s: &slot{fd: int32(p[0])}, p: []byte{byte(i), 'x'}}), append(peers, p[1])
+		list, peers = append(list, Send{FD: int32(p[0]), P: []byte{byte(i), 'x'}}), append(peers, p[1])
 	}
 	return list, peers
 }
 
-func newUring(t *testing.T) *uring {
-	r, err := openUring(batchMax)
+func newUring(t *testing.T) *Ring {
+	r, err := Open(places)
 	if err != nil {
 		t.Skip("this system has no io_uring for us: ", err)
 	}
-	t.Cleanup(r.close)
+	t.Cleanup(r.Close)
 	return r
 }
 
@@ -33,37 +37,37 @@ func newUring(t *testing.T) *uring {
 // says so at once, as a call of its own would, and keeps nobody waiting.
 func TestUringSend(t *testing.T) {
 	r := newUring(t)
-	for round := range 3 * batchMax { // around the rings
-		list, peers := pairs(t, 1+round%batchMax)
+	for round := range 3 * places { // around the rings
+		list, peers := pairs(t, 1+round%places)
 		full, reset := -1, -1
 		if len(list) > 4 {
 			full, reset = 1, 3
 			for {
-				if _, errno := send(list[full].s.fd, make([]byte, 4096)); errno != 0 {
+				if w := (Send{FD: list[full].FD, P: make([]byte, 4096)}); w.refused() {
 					break
 				}
 			}
-			_ = unix.Shutdown(int(list[reset].s.fd), unix.SHUT_WR)
+			_ = unix.Shutdown(int(list[reset].FD), unix.SHUT_WR)
 		}
-		if !r.send(list) {
+		if !r.Send(list) {
 			t.Fatal("nothing was taken")
 		}
 		for i := range list {
 			w := &list[i]
 			switch i {
 			case full:
-				if w.errno != unix.EAGAIN {
-					t.Fatalf("to one that is full: %d, %v", w.n, w.errno)
+				if w.Errno != unix.EAGAIN {
+					t.Fatalf("to one that is full: %d, %v", w.N, w.Errno)
 				}
 			case reset:
-				if w.errno != unix.EPIPE {
-					t.Fatalf("to one that is shut: %d, %v", w.n, w.errno)
+				if w.Errno != unix.EPIPE {
+					t.Fatalf("to one that is shut: %d, %v", w.N, w.Errno)
 				}
 			default:
 				got := make([]byte, 8)
 				n, err := unix.Read(peers[i], got)
-				if w.n != 2 || w.errno != 0 || err != nil || !bytes.Equal(got[:n], []byte{byte(i), 'x'}) {
-					t.Fatalf("round %d, send %d: %d, %v; read %q, %v", round, i, w.n, w.errno, got[:max(n, 0)], err)
+				if w.N != 2 || w.Errno != 0 || err != nil || !bytes.Equal(got[:n], []byte{byte(i), 'x'}) {
+					t.Fatalf("round %d, send %d: %d, %v; read %q, %v", round, i, w.N, w.Errno, got[:max(n, 0)], err)
 				}
 			}
 		}
@@ -71,9 +75,9 @@ func TestUringSend(t *testing.T) {
 	}
 }
 
-func closePairs(list []gathered, peers []int) {
+func closePairs(list []Send, peers []int) {
 	for i := range list {
-		_, _ = unix.Close(int(list[i].s.fd)), unix.Close(peers[i])
+		_, _ = unix.Close(int(list[i].FD)), unix.Close(peers[i])
 	}
 }
 
@@ -85,18 +89,18 @@ func TestUringRefused(t *testing.T) {
 	defer closePairs(list, peers)
 	fd := r.fd
 	r.fd = peers[0] // no ring
-	if r.send(list) {
+	if r.Send(list) {
 		t.Error("taken by something that is no ring")
 	}
 	r.fd = fd
-	if !r.send(list) || list[4].n != 2 {
+	if !r.Send(list) || list[4].N != 2 {
 		t.Errorf("afterwards: %+v", list[4])
 	}
 }
 
 func TestUringImpossible(t *testing.T) {
-	if r, err := openUring(1 << 30); err == nil {
-		r.close()
+	if r, err := Open(1 << 30); err == nil {
+		r.Close()
 		t.Error("a ring of 2^30 places")
 	}
 }
