@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync"
 	"time"
+
+	"github.com/rookery-server/rookery/bench"
 )
 
 // measured is the name of Run's phase.
@@ -34,12 +37,13 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 // rampPatience is how many times longer than planned a ramp may take.
 const rampPatience = 5
 
+// rampFirst is how long the first client may take where others are refused: a
+// wrong address, or another protocol, need not be tried for half a minute.
+const rampFirst = 5 * time.Second
+
 // perform is Run from the ramp to the audit.
 func (f *Fleet) perform(ctx context.Context) error {
-	planned := time.Duration(float64(f.o.Clients) / f.o.Ramp * float64(time.Second))
-	rampCtx, cancel := context.WithTimeoutCause(ctx, rampPatience*planned+3*f.o.Timeout, errRampSlow)
-	defer cancel()
-	if _, err := f.Ramp(rampCtx, f.o.Clients, f.o.Ramp); err != nil {
+	if err := f.openAll(ctx); err != nil {
 		return err
 	}
 	if err := f.Rate(ctx, f.o.rate()); err != nil {
@@ -68,7 +72,34 @@ func (f *Fleet) perform(ctx context.Context) error {
 	return err
 }
 
-var errRampSlow = errors.New("the ramp takes too long: the server is slow or stuck, or asked for more than it may hold")
+// openAll opens all clients. It gives up when that takes too long, or nobody is
+// let in.
+func (f *Fleet) openAll(ctx context.Context) error {
+	planned := time.Duration(float64(f.o.Clients) / f.o.Ramp * float64(time.Second))
+	ctx, cancel := context.WithTimeoutCause(ctx, rampPatience*planned+3*f.o.Timeout, errRampSlow)
+	defer cancel()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		for wait := rampFirst; bench.Sleep(ctx, wait) == nil; wait = time.Second {
+			if s := f.Status(); s.Total.Connects > 0 {
+				return
+			} else if s.Total.Refused > 0 {
+				giveUp(errRampRefused)
+				return
+			}
+		}
+	})
+	_, err := f.Ramp(ctx, f.o.Clients, f.o.Ramp)
+	giveUp(nil)
+	looking.Wait()
+	return err
+}
+
+var (
+	errRampSlow    = errors.New("the ramp takes too long: the server is slow or stuck, or asked for more than it may hold")
+	errRampRefused = errors.New("nobody was let in: check --target and --protocol")
+)
 
 // rate is what is due a second at the start.
 func (o *Options) rate() float64 {

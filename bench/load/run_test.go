@@ -107,6 +107,21 @@ func TestRampFails(t *testing.T) {
 	}
 }
 
+// A server that lets nobody in is not tried until the ramp's time is over.
+func TestRunGivesUpWhereNobodyIsLetIn(t *testing.T) {
+	l := (&lineServer{answer: nil}).serve(t)
+	o := lineOptions(l)
+	o.Targets[0] = Target{Addr: o.Targets[0].Addr, Path: "/mcp"}
+	o.Protocol, o.Self, o.Timeout = Sessions, as(t, "worker"), time.Hour
+	r, err := Run(t.Context(), o)
+	if !errors.Is(err, errRampRefused) || !strings.Contains(err.Error(), "0 of 10 clients are open") {
+		t.Errorf("%v", err)
+	}
+	if r == nil || r.Interrupted || r.Total.Connects != 0 || r.Total.Refused == 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // A load process that is killed is an error of every method.
 func TestLoadProcessIsKilled(t *testing.T) {
 	f, ctx := begin(t, lineOptions((&lineServer{}).serve(t)))

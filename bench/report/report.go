@@ -17,6 +17,9 @@ const Schema = 1
 // sizeMax is the longest JSON form that is read, in bytes.
 const sizeMax = 256 << 20
 
+// ErrNoReport says that a text is something else than a report.
+var ErrNoReport = errors.New("report: not the result of a run of the suite")
+
 // ErrSchema says that a report was written in a form that this program does not
 // read.
 var ErrSchema = errors.New("report: unknown schema")
@@ -103,7 +106,7 @@ func Read(from io.Reader) (*Report, error) {
 		Schema *int `json:"schema"`
 	}
 	if err := json.Unmarshal(text, &form); err != nil {
-		return nil, fmt.Errorf("report: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrNoReport, err)
 	}
 	if form.Schema == nil || *form.Schema != Schema {
 		return nil, fmt.Errorf("%w: this program reads %d", ErrSchema, Schema)
@@ -111,6 +114,9 @@ func Read(from io.Reader) (*Report, error) {
 	r := &Report{}
 	if err := json.Unmarshal(text, r); err != nil {
 		return nil, fmt.Errorf("report: %w", err)
+	}
+	if r.Checks == nil {
+		return nil, fmt.Errorf("%w: no checks", ErrNoReport)
 	}
 	return r, nil
 }

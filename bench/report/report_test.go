@@ -126,7 +126,7 @@ func TestJSONKeepsEverything(t *testing.T) {
 
 func TestReadRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"schema":99}`: "unknown schema", `{}`: "unknown schema", `[`: "unexpected end", `{"schema":1,"checks":3}`: "cannot unmarshal",
+		`{"schema":99}`: "unknown schema", `{}`: "unknown schema", `[`: "unexpected end", `root:x:0:0`: "not the result of a run", `{"schema":1,"rows":[]}`: "of the suite: no checks", `{"schema":1,"checks":3}`: "cannot unmarshal",
 	} {
 		_, err := Read(strings.NewReader(text))
 		if err == nil || !strings.Contains(err.Error(), want) {

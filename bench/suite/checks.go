@@ -176,10 +176,16 @@ func (s *spec) check(scale Scale) report.Check {
 
 // selected reports whether the options ask for the check.
 func (o *Options) selected(s *spec) bool {
+	if s.part == raging {
+		return o.Chaos // asked for by itself
+	}
 	if len(o.Groups) > 0 && !slices.Contains(o.Groups, s.group) {
 		return false
 	}
-	return len(o.Checks) == 0 || slices.ContainsFunc(o.Checks, func(want string) bool {
-		return want == s.id || strings.HasPrefix(s.id, want+".")
-	})
+	return len(o.Checks) == 0 || slices.ContainsFunc(o.Checks, s.named)
+}
+
+// named reports whether name is that of the check, or the part before the dot.
+func (s *spec) named(name string) bool {
+	return name == s.id || strings.HasPrefix(s.id, name+".")
 }

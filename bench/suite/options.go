@@ -31,7 +31,8 @@ type Options struct {
 	// Soak is held in place of the second hold of the scale; 0: the scale's.
 	Soak time.Duration
 	// Chaos kills nodes at random under the sessions, one after another, and
-	// starts them again, for Soak; 0: DefaultChaos.
+	// starts them again, for Soak; 0: DefaultChaos. Groups and Checks do not
+	// leave it out.
 	Chaos bool
 	Seed  uint64 // of what chaos chooses; 0: 1
 
@@ -84,8 +85,7 @@ func (o Options) filled() (Options, error) {
 		}
 	}
 	for _, id := range o.Checks {
-		one := Options{Checks: []string{id}}
-		if !slices.ContainsFunc(list, func(s spec) bool { return one.selected(&s) }) {
+		if !slices.ContainsFunc(list, func(s spec) bool { return s.named(id) }) {
 			return bad("there is no check %q", id)
 		}
 	}

@@ -123,6 +123,39 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// TestChaosIsAskedForByItself: which other checks are chosen does not matter.
+func TestChaosIsAskedForByItself(t *testing.T) {
+	for _, tt := range []struct {
+		change func(*Options)
+		want   int
+	}{
+		{func(*Options) {}, len(chaosSpecs)},
+		{func(o *Options) { o.Checks = []string{"failure.lost"} }, len(chaosSpecs) + 1},
+		{func(o *Options) { o.Checks = []string{"chaos"} }, len(chaosSpecs)},
+		{func(o *Options) { o.Groups, o.Checks = []int{1}, []string{"cluster.ready"} }, len(chaosSpecs) + 1},
+		{func(o *Options) { o.Chaos, o.Checks = false, []string{"failure.lost"} }, 0},
+	} {
+		o := Options{Scale: Scales[0], Chaos: true}
+		tt.change(&o)
+		list, err := Checks(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		chaos := 0
+		for _, c := range list {
+			if strings.HasPrefix(c.ID, "chaos.") {
+				chaos++
+			}
+		}
+		if o.Chaos != (chaos == len(chaosSpecs)) || tt.want > chaos && len(list) != tt.want {
+			t.Errorf("%v of groups %v: %d checks, %d of them of chaos", o.Checks, o.Groups, len(list), chaos)
+		}
+	}
+	if _, err := Checks(Options{Scale: Scales[0], Checks: []string{"chaos"}}); !errors.Is(err, ErrOptions) {
+		t.Errorf("chaos that is not asked for: %v", err)
+	}
+}
+
 // proc makes a /proc with a few files.
 func proc(t *testing.T, files map[string]string) string {
 	t.Helper()

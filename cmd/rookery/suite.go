@@ -62,7 +62,7 @@ meets its floor and misses its bar is shown as such and is no failure.`, strings
 	flags.StringVar(&f.options.Server, "server", "", "rookery binary to measure (default: this one)")
 	flags.StringArrayVar(&f.options.Args, "serve-arg", nil, "one more argument for its serve command; may be repeated")
 	flags.DurationVar(&f.options.Soak, "soak", 0, "hold connections this long in place of the scale's longer time; with --chaos, how long nodes are killed")
-	flags.BoolVar(&f.options.Chaos, "chaos", false, "kill nodes at random under the sessions")
+	flags.BoolVar(&f.options.Chaos, "chaos", false, "kill nodes at random under the sessions, whatever --group and --check choose")
 	flags.Uint64Var(&f.options.Seed, "seed", 1, "of what chaos chooses")
 	flags.Float64Var(&f.options.ControlShare, "control-share", 0, "of one processor, from 0 to 1, that the control process keeps busy; with that of a server their pauses compare")
 	flags.DurationVar(&f.options.Step, "step-timeout", suite.DefaultStep, "bound of one step, such as a ramp")
