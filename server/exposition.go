@@ -102,6 +102,8 @@ func (p page) traffic(st *loop.Stats) {
 		p.counter(fmt.Sprintf("rookery_read_pauses_total{cause=%q}", c), st.Pauses[c])
 	}
 	p.gauge("rookery_loops", int64(st.Loops))
+	p.gauge("rookery_loop_rings", st.Rings)
+	p.counter("rookery_loop_batched_writes_total", st.Batched)
 	// The samples of one family must stand together.
 	for i := range st.PerLoop {
 		p.gauge(fmt.Sprintf(`rookery_loop_connections{loop="%d"}`, i), st.PerLoop[i].Open)

@@ -127,6 +127,7 @@ func (p *lines) message(t *loop.Turn, line []byte, env *codec.Envelope) loop.Ver
 	if m := p.s.methods.find(name); m != nil {
 		if m.inline && (m.urgent || !t.Busy) {
 			p.s.run(m, p.s.call(t.Conn, nil, &t.Out, requestID(line, env), env.Params.Of(line)))
+			t.Late = true // nobody else has to do with this exchange
 			return loop.Next
 		}
 		return p.queue(t, env, line, appendCallRecord(t.Record, m, line, env))
