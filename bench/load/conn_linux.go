@@ -155,8 +155,8 @@ func (w *worker) forget(i int32) {
 // the calls of one burst.
 func (w *worker) send(i int32, b []byte, _ int64) {
 	c := &w.clients[i]
-	w.tally.counts.BytesOut += int64(len(b))
 	if c.is(keeping) && len(w.kept[i].out) > 0 {
+		w.tally.counts.BytesOut += int64(len(b))
 		w.kept[i].out = append(w.kept[i].out, b...)
 		return
 	}
@@ -164,6 +164,12 @@ func (w *worker) send(i int32, b []byte, _ int64) {
 	if err != nil {
 		n = 0
 	}
+	w.sent(i, b, n)
+}
+
+// sent goes on when the kernel has taken n bytes of b.
+func (w *worker) sent(i int32, b []byte, n int) {
+	w.tally.counts.BytesOut += int64(len(b))
 	if n < len(b) {
 		k := w.keep(i)
 		k.out = append(k.out[:0], b[n:]...)

@@ -35,6 +35,8 @@ func (w *worker) advance() {
 // waited for too long.
 func (w *worker) issue(now int64) {
 	w.behind = false
+	w.outbox.open = true
+	defer w.issued()
 	sent := 0
 	for w.schedule.interval > 0 && w.schedule.next <= float64(now) {
 		due := int64(w.schedule.next)
@@ -56,6 +58,12 @@ func (w *worker) issue(now int64) {
 		w.advance()
 		w.turn(i, due, now)
 	}
+}
+
+// issued writes what issue has made.
+func (w *worker) issued() {
+	w.outbox.open = false
+	w.dispense()
 }
 
 // turn lets client i make its calls.
@@ -130,7 +138,7 @@ func (w *worker) ask(i int32, n int, due, now int64) {
 		w.written(k, now)
 	}
 	if w.o.Protocol == JSONRPC {
-		w.send(i, w.request, now)
+		w.gather(i, w.request, now)
 	}
 }
 

@@ -69,6 +69,7 @@ type worker struct {
 	timers  timers
 	wanting []int32 // clients that want a handshake, in order
 
+	outbox     outbox
 	tally      *tally
 	second     int
 	connected  int
@@ -103,8 +104,10 @@ type ramp struct {
 func Work(in, out *os.File) error {
 	w := &worker{in: int(in.Fd()), out: int(out.Fd()), calls: newCalls(), kept: map[int32]*kept{}, missed: map[int32]*gaps{}, tally: newTally()}
 	w.ready = newList()
+	w.outbox = newOutbox()
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
+		w.outbox.close()
 		return os.NewSyscallError("epoll_create1", err)
 	}
 	w.epoll = fd
@@ -152,6 +155,7 @@ func (w *worker) close() {
 		}
 	}
 	_ = unix.Close(w.epoll)
+	w.outbox.close()
 }
 
 // begin executes the order setup.
