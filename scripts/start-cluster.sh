@@ -9,7 +9,8 @@
 #   scripts/start-cluster.sh --status            who runs; exit 3 if not all do
 #   PORT_BASE=8600 scripts/start-cluster.sh      a second cluster beside the first
 #
-# PORT_BASE   first of the ports: TCP, +80 HTTP, +90 admin, +100 peer and gossip
+# PORT_BASE   first of the ports: TCP, +80 HTTP, +90 admin, +100 peer and gossip;
+#             of clusters beside each other 120 apart or more
 # STATE_DIR   pid files, logs, key; .cache/cluster/$PORT_BASE
 # BIN         the program; bin/rookery
 # PATIENCE    seconds for the nodes to find each other; 30
