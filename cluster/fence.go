@@ -168,6 +168,11 @@ func (in *inbound) stale(r *reader, _ batch.Lane) error {
 // (askHomes), so that it is found at once.
 func (in *inbound) denied(id ID) {
 	c, l := in.l.core, in.l
+	if ref, ok := c.o.Store.Find(id); ok {
+		if s, ok := c.o.Store.Load(ref); ok && s.Home == 0 {
+			return // it was asked whether it is
+		}
+	}
 	in.later(func() {
 		defer c.locked(id).Unlock()
 		ref, ok := c.o.Store.Find(id)
@@ -188,7 +193,8 @@ func (in *inbound) denied(id ID) {
 }
 
 // askHomes asks those who are home of sessions by what is here, and were not when
-// this peer was, whether they are.
+// this peer was, whether they are. Where only a pointer is left here, it is for
+// them to take over.
 func (c *Core) askHomes(ids []ID) {
 	ask := map[*Link][]ID{}
 	for _, id := range ids {
@@ -196,13 +202,20 @@ func (c *Core) askHomes(ids []ID) {
 		if !ok {
 			continue
 		}
-		if s, ok := c.o.Store.Load(ref); ok && s.Home != 0 && !c.answersFor(id) {
-			l := c.link(s.home())
+		s, ok := c.o.Store.Load(ref)
+		if !ok || s.Home == 0 || c.answersFor(id) {
+			continue
+		}
+		switch l := c.link(s.home()); {
+		case !l.alive.Load(): // it will be taken over
+		case s.isPointer():
+			c.contradict(l, &s)
+		default:
 			ask[l] = append(ask[l], id)
 		}
 	}
 	for _, l := range sortedLinks(ask) {
-		if l.alive.Load() && !c.sendOrphans(l, orphanLeft, ask[l]) {
+		if !c.sendOrphans(l, orphanLeft, ask[l]) {
 			c.count.lostReplies.Add(1) // the comparison of copies finds it out
 		}
 	}

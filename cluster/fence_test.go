@@ -153,8 +153,14 @@ func TestCoreHomelessMissesNothing(t *testing.T) {
 // Whoever was home of a session and hears that another one is asks that one. If it
 // says the same of us nobody is, and that is found without a request.
 func TestCoreFindsOutThatNobodyIsHome(t *testing.T) {
+	for at := range 4 {
+		findsOut(t, at)
+	}
+}
+
+func findsOut(t *testing.T, at int) {
 	w := newTestCores(t, 4, true)
-	home := w.procs[0]
+	home := w.procs[at]
 	_, id, ref := home.session()
 	w.recover(100 * time.Millisecond)
 	copied := w.holder(t, id, home)
@@ -173,7 +179,7 @@ func TestCoreFindsOutThatNobodyIsHome(t *testing.T) {
 	}
 	w.recover(100 * time.Millisecond)
 	if n := w.homesOf(id); n != 1 || w.homeAt(id) != copied {
-		t.Errorf("%d homes", n)
+		t.Errorf("%s had been home: %d homes", home.id, n)
 	}
 	w.ok(t)
 }

@@ -23,6 +23,8 @@ type client struct {
 	got         map[string]int
 	by          map[string]string // from whom
 	as          map[string]uint32 // as which number
+	since       map[string]int    // how many of opened there were then
+	opened      []*clientConn     // those on which it had its stream
 	order       []string
 	topics      map[string]bool // confirmed
 	settled     map[string]bool // subscribed before there were faults
@@ -51,10 +53,11 @@ type clientConn struct {
 	// when it was opened.
 	apart map[[2]string]bool
 	away  map[*proc]bool
+	homes []*proc // whom it heard on it
 }
 
 func (w *world) addClient() *client {
-	c := &client{w: w, n: len(w.clients), got: map[string]int{}, by: map[string]string{}, as: map[string]uint32{}, topics: map[string]bool{}, settled: map[string]bool{}}
+	c := &client{w: w, n: len(w.clients), got: map[string]int{}, by: map[string]string{}, as: map[string]uint32{}, since: map[string]int{}, topics: map[string]bool{}, settled: map[string]bool{}}
 	w.clients = append(w.clients, c)
 	c.begin()
 	return c
@@ -231,6 +234,8 @@ func (c *client) hear(x *clientConn, line string) {
 	words := strings.Fields(line)
 	switch words[0] {
 	case "open":
+		x.homes = append(x.homes, x.p)
+		c.opened = append(c.opened, x)
 		c.stream, c.seq = atou(words[1]), atou(words[2])
 		c.tries = 0
 	case "event":
@@ -278,9 +283,10 @@ func (c *client) event(stream, seq uint32, what, by string) {
 	c.seq = seq
 	c.hears(seq)
 	c.got[what]++
+	c.conn.homes = append(c.conn.homes, c.w.named(by))
 	c.w.happened(uint64(seq))
 	if c.got[what] > 1 {
-		why := c.excuse(c.w.named(c.by[what]), c.w.named(by))
+		why := c.excuse(what, c.w.named(c.by[what]))
 		c.w.note("client %d: %s comes a second time: %s", c.n, what, why)
 		if !*simStrict {
 			c.got[what]--
@@ -289,27 +295,32 @@ func (c *client) event(stream, seq uint32, what, by string) {
 	} else {
 		c.order = append(c.order, what)
 	}
-	c.by[what], c.as[what] = by, seq
+	c.by[what], c.as[what], c.since[what] = by, seq, len(c.opened)
 }
 
-// Why an event may come twice: the home that a client comes to cannot know what
-// the one that it heard before has sent it.
+// Why an event may come twice: a home that a client came to since it heard the
+// event cannot know what the one before has sent it.
 const (
 	noExcuse     = "without an excuse"
 	excuseCrash  = "its first home's machine was lost with what it had sent"
-	excusePaused = "its first home was paused when the client came to the second"
-	excuseApart  = "its first home was cut off from the second when the client came there"
+	excusePaused = "its first home was paused when the client came to another one"
+	excuseApart  = "its first home was cut off from the next when the client came there"
 )
 
-// excuse returns why a client hears an event of second that it had from first.
-func (c *client) excuse(first, second *proc) string {
-	switch apart := c.conn.apart; {
-	case first.crashed:
+// excuse returns why a client hears an event again that it had from first.
+func (c *client) excuse(what string, first *proc) string {
+	if first.crashed {
 		return excuseCrash
-	case c.conn.away[first]:
-		return excusePaused
-	case apart[[2]string{first.id.Node, second.id.Node}] || apart[[2]string{second.id.Node, first.id.Node}]:
-		return excuseApart
+	}
+	for _, x := range c.opened[c.since[what]:] {
+		switch {
+		case x.away[first]:
+			return excusePaused
+		case slices.ContainsFunc(x.homes, func(p *proc) bool {
+			return x.apart[[2]string{first.id.Node, p.id.Node}] || x.apart[[2]string{p.id.Node, first.id.Node}]
+		}):
+			return excuseApart
+		}
 	}
 	return noExcuse
 }

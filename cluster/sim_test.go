@@ -151,7 +151,7 @@ func missedAllowed(n int) int { return 1 + n/500 }
 
 // doubledAllowed is in how many of n seeds a client may have an event twice that it
 // should have once.
-func doubledAllowed(n int) int { return 2 + n/100 }
+func doubledAllowed(n int) int { return 1 + n/500 }
 
 // regressions are seeds that found something, each with what it was then.
 var regressions = []struct {
