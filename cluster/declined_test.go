@@ -70,3 +70,62 @@ func TestCoreTakesBackWhatNobodyHas(t *testing.T) {
 		t.Error("a newer home: taken back")
 	}
 }
+
+// leavingStore is one whose session leaves before it is exported.
+type leavingStore struct {
+	Store
+	leave func()
+}
+
+func (s *leavingStore) Export(ref uint64, f func(*Snapshot)) bool {
+	if leave := s.leave; leave != nil {
+		s.leave = nil
+		leave()
+	}
+	return s.Store.Export(ref, f)
+}
+
+// Who tells others that it is home of a session, and hears meanwhile that another
+// one is, does not say that it is home in the epoch of that one. If it were the
+// greater peer, that would give way to it, and each would name the other.
+func TestCoreDoesNotOpenWhatHasLeft(t *testing.T) {
+	for name, opens := range map[string]func(c *Core, ref uint64, s Session, to *Link){
+		"at once": func(c *Core, ref uint64, s Session, to *Link) { c.Opened(ref) },
+		"in a fill": func(c *Core, ref uint64, s Session, to *Link) {
+			part := partitionOf(s.ID)
+			to.mu.Lock()
+			to.parts[part].state, to.filled = partFilling, make([]uint64, partitions)
+			to.filling++
+			to.mu.Unlock()
+			c.fill.links, c.fill.pending = []*Link{to}, true
+			c.fill.send(c, ref, &s)
+		},
+	} {
+		w := newTestCores(t, 4, true)
+		home := w.procs[3] // the greatest
+		_, id, ref := home.session()
+		w.recover(100 * time.Millisecond)
+		copied := w.holder(t, id, home)
+		c, l := home.core, home.core.linkOf(copied.id.Incarnation)
+		s, _ := home.store.Load(ref)
+		other, _ := copied.store.Find(id)
+		epoch := takeoverEpoch(s.Epoch, 0)
+		c.o.Store = &leavingStore{home.store, func() {
+			if !copied.store.Promote(other, epoch, true) {
+				t.Error("not taken over")
+			}
+			b := le.AppendUint32(appendID(nil, kindStale, id), epoch)
+			if err := l.in.stale(&reader{left: le.AppendUint64(b, l.peer.Incarnation)[1:]}, 0); err != nil {
+				t.Error(err)
+			}
+		}}
+		opens(c, ref, s, l)
+		if n := w.homesOf(id); n != 1 {
+			t.Fatalf("%s: %d homes", name, n)
+		}
+		w.recover(10 * time.Millisecond)
+		if w.homeAt(id) != copied || copied.store.byID[id].Epoch != epoch {
+			t.Errorf("%s: it was taken from its new home", name)
+		}
+	}
+}

@@ -90,6 +90,9 @@ func (f *filler) send(c *Core, ref uint64, s *Session) bool {
 			continue
 		}
 		c.o.Store.Export(ref, func(full *Snapshot) {
+			if full.Home != 0 {
+				return // it has left since: in its epoch another one is home
+			}
 			ok = l.fillWith(part, func(b []byte, bodies *bodyOut) []byte { return l.appendOpen(b, ref, full, bodies) })
 		})
 		if !ok {

@@ -21,6 +21,9 @@ func (c *Core) Opened(ref uint64) {
 	part := shard.PartitionOf(shard.Key(s.ID))
 	if targets := c.plan.Load().of(part); len(targets) > 0 {
 		c.o.Store.Export(ref, func(full *Snapshot) {
+			if full.Home != 0 {
+				return // it has left since: in its epoch another one is home
+			}
 			for _, l := range targets {
 				l.change(part, func(b []byte, bodies *bodyOut) []byte { return l.appendOpen(b, ref, full, bodies) })
 			}
