@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -58,7 +59,7 @@ func TestMeshReadsTheLastWords(t *testing.T) {
 			}
 			c.fail(io.EOF) // as the reader does
 			<-written
-			if want := map[bool]error{true: io.EOF, false: errStalled}[s.kept]; c.err != want {
+			if want := map[bool]error{true: io.EOF, false: errStalled}[s.kept]; !errors.Is(c.err, want) {
 				t.Errorf("ended by %v, want %v", c.err, want)
 			}
 		})
