@@ -6,11 +6,11 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/rookery-server/rookery/bench"
 	"github.com/rookery-server/rookery/bench/load"
 )
 
-// chaosAge is how long all nodes have been up and filled when one is killed.
+// chaosAge is how long all nodes have been up and filled, at least, when one is
+// killed.
 const chaosAge = 2 * time.Second
 
 // rage kills nodes at random, one after another, while clients call and hear
@@ -58,7 +58,7 @@ func (r *run) rage(f *load.Fleet) error {
 func (r *run) strike(f *load.Fleet, victim int) error {
 	ctx, cancel := r.step("recovering")
 	defer cancel()
-	if err := bench.Sleep(ctx, chaosAge); err != nil {
+	if err := r.mingle(ctx, f); err != nil {
 		return err
 	}
 	before, err := lost(ctx, f)
@@ -84,4 +84,20 @@ func (r *run) strike(f *load.Fleet, victim int) error {
 		return err
 	}
 	return context.Cause(ctx)
+}
+
+// mingle lets one client in as many as there are nodes go to another node, within
+// chaosAge or as fast as a quarter of the ramps, and waits for them. Clients stay
+// where a kill has driven them: a node that was killed before had none, and to
+// kill it again was no test.
+func (r *run) mingle(ctx context.Context, f *load.Fleet) error {
+	moving := float64(r.Scale.Clients) / nodeCount
+	over := max(chaosAge, time.Duration(4*moving/r.Scale.RampRate*float64(time.Second)))
+	if err := f.Reconnect(ctx, 1.0/nodeCount, over); err != nil {
+		return err
+	}
+	if err := f.Hold(ctx, over); err != nil {
+		return err
+	}
+	return f.Recovered(ctx)
 }
