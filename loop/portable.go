@@ -2,11 +2,9 @@ package loop
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -196,60 +194,6 @@ func (b *portable) all() []*portConn {
 		}
 	}
 	return all
-}
-
-// accept serves one listener until the group stops. With several listeners
-// ConnsMax may be passed by as many as wait in Accept, less one.
-func (b *portable) accept(l portListener) {
-	defer b.conns.Done()
-	defer l.Close()
-	off := false // accepting is paused
-	for !b.stopping() || !off {
-		if b.open.Load() >= b.connsMax {
-			off = b.acceptPause(l, off, errConnsMax)
-			continue
-		}
-		if off {
-			b.o.Pacer.Accepting(true) // as far as we know
-		}
-		b.leaveToOthers()
-		nc, err := l.Accept()
-		switch {
-		case err == nil:
-			off = false
-			b.n.accepted.Add(1)
-			b.admit(nc, l.p)
-		case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded): // see retire
-			return
-		case outOfDescriptors(err):
-			b.refused.Add(1)
-			off = b.acceptPause(l, off, err)
-		default: // the peer was gone before we came, or the like
-			b.refused.Add(1)
-		}
-	}
-}
-
-var errConnsMax = errors.New("limit of connections reached")
-
-// acceptPause waits for a connection to close, at most TickEvery, since
-// descriptors come free elsewhere too. A pause counts once, however often it is
-// tried in vain to end it.
-func (b *portable) acceptPause(l portListener, off bool, cause error) bool {
-	b.o.Pacer.Accepting(false)
-	if !off {
-		b.n.acceptOff.Add(1)
-		b.o.Logger.Warn("accepting is paused; raise the limit of open files or ConnsMax, or add processes",
-			"addr", l.Addr().String(), "cause", cause, "open", b.open.Load())
-	}
-	t := time.NewTimer(b.o.TickEvery)
-	defer t.Stop()
-	select {
-	case <-b.quit:
-	case <-b.room:
-	case <-t.C:
-	}
-	return true
 }
 
 // admit gives nc a handle and a goroutine.

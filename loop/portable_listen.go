@@ -83,19 +83,6 @@ func (b *portable) listenFile(f *os.File, p Protocol) (net.Addr, error) {
 	})
 }
 
-// acceptRest is how long a listener of a group that stops is served: what its
-// backlog has takes less, and package net does not say when there is no more.
-const acceptRest = 5 * time.Millisecond
-
-// retire has a listener closed: by who accepts from it, if there is one, once the
-// connections are taken of which the kernel has told the peers that they were accepted.
-func (l portListener) retire(served bool) {
-	d, ok := l.Listener.(interface{ SetDeadline(time.Time) error })
-	if !served || !ok || d.SetDeadline(time.Now().Add(acceptRest)) != nil {
-		_ = l.Close()
-	}
-}
-
 // leaveToOthers waits, at most PaceMax, if the pacer says so. Whoever waits in
 // Accept already takes one more connection whatever the pacer would say.
 func (b *portable) leaveToOthers() {

@@ -5,6 +5,8 @@ package loop
 import (
 	"errors"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // writeNow writes to fd what the kernel takes at once.
@@ -19,6 +21,18 @@ func writeNow(fd uintptr, p []byte) (int, error) {
 			return 0, nil
 		default:
 			return 0, err
+		}
+	}
+}
+
+// readable reports whether there is something to read from fd, or, if it listens,
+// to accept.
+func readable(fd uintptr) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(fds, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return err == nil && n == 1 && fds[0].Revents&unix.POLLIN != 0
 		}
 	}
 }
