@@ -103,8 +103,8 @@ e2e-race: ## clusters of real processes, built with the race detector
 	E2E_RACE=1 $(GO) test -count=1 -vet=off -run '^TestCluster' ./e2e
 
 .PHONY: e2e-race-short
-e2e-race-short: ## of these, nodes that are killed and strangers that are refused
-	E2E_RACE=1 $(GO) test -count=1 -vet=off -run '^TestCluster(Kill|Refuses)$$' ./e2e
+e2e-race-short: ## of these, nodes that begin, are paused and are killed, and strangers that are refused
+	E2E_RACE=1 $(GO) test -count=1 -vet=off -run '^TestCluster(|Begins|Pause|Kill|Refuses)$$' ./e2e
 
 # Seeds that are the same for each commit: what fails is the commit's doing.
 .PHONY: simulate-fixed
