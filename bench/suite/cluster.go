@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/rookery-server/rookery/bench"
-	"github.com/rookery-server/rookery/bench/wire"
 )
 
 // cluster runs the parts that share a cluster of four nodes. A part that fails
@@ -112,13 +111,9 @@ func (r *run) vacant(ctx context.Context) error {
 	defer tick.Stop()
 	for _, i := range r.bed.Others() {
 		for {
-			page, err := r.bed.Get(ctx, i, "/metrics")
+			metrics, err := metricsOf(ctx, r.bed, i)
 			if err != nil {
 				return err
-			}
-			metrics, err := wire.ParseMetrics(string(page))
-			if err != nil {
-				return fmt.Errorf("suite: %s: %w", r.bed.Name(i), err)
 			}
 			if metrics.Total(connectionsMetric) == 0 {
 				break

@@ -46,13 +46,9 @@ func lookAt(ctx context.Context, t *bed, i int) (l look, err error) {
 		}
 		l.pss, l.cpu = l.pss+p, l.cpu+c
 	}
-	page, err := t.Get(ctx, i, "/metrics")
+	metrics, err := metricsOf(ctx, t, i)
 	if err != nil {
 		return l, err
-	}
-	metrics, err := wire.ParseMetrics(string(page))
-	if err != nil {
-		return l, fmt.Errorf("suite: %s: %w", t.Name(i), err)
 	}
 	l.metrics = sums(metrics)
 	body, err := t.Get(ctx, i, "/debug/mem")
@@ -61,6 +57,19 @@ func lookAt(ctx context.Context, t *bed, i int) (l look, err error) {
 	}
 	l.gc, err = collectors(body)
 	return l, err
+}
+
+// metricsOf returns what a node's metrics page says.
+func metricsOf(ctx context.Context, t *bed, i int) (wire.Metrics, error) {
+	page, err := t.Get(ctx, i, "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := wire.ParseMetrics(string(page))
+	if err != nil {
+		return nil, fmt.Errorf("suite: %s: %w", t.Name(i), err)
+	}
+	return metrics, nil
 }
 
 // collectors returns what the collector of each process of a node has done, from

@@ -230,13 +230,9 @@ func (r *run) pages(f *load.Fleet) (list []wire.Metrics, sent int64, err error) 
 		return nil, 0, err
 	}
 	for i := range r.bed.Len() {
-		page, err := r.bed.Get(r.ctx, i, "/metrics")
+		metrics, err := metricsOf(r.ctx, r.bed, i)
 		if err != nil {
 			return nil, 0, err
-		}
-		metrics, err := wire.ParseMetrics(string(page))
-		if err != nil {
-			return nil, 0, fmt.Errorf("suite: %s: %w", r.bed.Name(i), err)
 		}
 		list = append(list, metrics)
 	}
