@@ -30,6 +30,21 @@ func lateLine(g *gate, entered chan<- struct{}) func(t *loop.Turn) loop.Verdict 
 	}
 }
 
+// heldUp connects a client, which holds the loop up until the gate of lateLine
+// opens, and n more; what those send meanwhile is ready all at once.
+func heldUp(t *testing.T, addr string, n int, conns chan loop.Conn, entered chan struct{}) (first *client, list []*client, handles []loop.Handle) {
+	t.Helper()
+	first = dial(t, addr)
+	recv(t, conns)
+	for range n {
+		list = append(list, dial(t, addr))
+		handles = append(handles, recv(t, conns).Handle())
+	}
+	first.send("hold on\n")
+	recv(t, entered)
+	return first, list, handles
+}
+
 // TestLate: answers that go to the kernel together arrive whole and in order, also
 // at clients that finish or end behind their request, have asked for more than one
 // thing, or are written to by others meanwhile.
@@ -39,16 +54,7 @@ func TestLate(t *testing.T) {
 		gate, entered := newGate(t), make(chan struct{}, 1)
 		p, conns := opened(lateLine(gate, entered))
 		g, addr := newGroup(t, portable, loop.Options{Loops: 1}, p)
-		first := dial(t, addr)
-		recv(t, conns)
-		var list []*client
-		var handles []loop.Handle
-		for range clients {
-			list = append(list, dial(t, addr))
-			handles = append(handles, recv(t, conns).Handle())
-		}
-		first.send("hold on\n")
-		recv(t, entered)
+		first, list, handles := heldUp(t, addr, clients, conns, entered)
 		want := make([]string, clients)
 		for i, c := range list {
 			want[i] = fmt.Sprintf("%d\n", i)
@@ -177,15 +183,8 @@ func TestLateAmongCloses(t *testing.T) {
 			return step(t)
 		})
 		g, addr = newGroup(t, portable, loop.Options{Loops: 1}, p)
-		first := dial(t, addr)
-		recv(t, conns)
-		var list []*client
-		for range clients {
-			list = append(list, dial(t, addr))
-			handles = append(handles, recv(t, conns).Handle())
-		}
-		first.send("hold on\n")
-		recv(t, entered)
+		_, list, those := heldUp(t, addr, clients, conns, entered)
+		handles = those
 		want := make([]string, clients)
 		for i, c := range list {
 			want[i] = fmt.Sprintf("own %d\n", i)
