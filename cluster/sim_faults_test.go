@@ -232,7 +232,7 @@ func (w *world) any() *proc {
 // killSome ends n processes at once, on so few nodes that another one has a copy
 // of each session: what was killed with all its copies nobody can bring back.
 func (w *world) killSome(n int, machine bool) {
-	left := min(w.cfg.replicas, w.nodes()) - 1
+	left := min(w.cfg.replicas, w.holders()) - 1
 	hit := map[string]bool{}
 	for range n {
 		p := w.any()
@@ -242,6 +242,26 @@ func (w *world) killSome(n int, machine bool) {
 		hit[p.id.Node] = true
 		w.kill(p, machine)
 	}
+}
+
+// holders returns how many nodes hold copies: those that drain do not, unless only
+// one is left that does not.
+func (w *world) holders() (n int) {
+	drain := map[string]bool{}
+	for _, p := range w.live() {
+		for node, on := range p.draining {
+			drain[node] = drain[node] || on
+		}
+	}
+	for _, node := range w.hosts {
+		if !drain[node] && slices.ContainsFunc(w.live(), func(p *proc) bool { return p.id.Node == node }) {
+			n++
+		}
+	}
+	if n < 2 {
+		return w.nodes()
+	}
+	return n
 }
 
 // nodes returns how many nodes have a process that runs.
