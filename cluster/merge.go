@@ -268,6 +268,7 @@ func (in *inbound) merge(r *reader, lane batch.Lane) error {
 	}
 	if number == 0 {
 		in.l.owes.Store(0) // it has nothing more
+		in.l.core.wakeUp() // publications may wait for that
 		return nil
 	}
 	c := in.l.core

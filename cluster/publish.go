@@ -214,9 +214,13 @@ const (
 // that are on their way it is sent as well, if they are to be held. And it
 // hears which nodes there are and were. Step calls it.
 func (c *Core) greet(l *Link) {
-	c.spread.greetings.greets(l, c.o.Now())
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.greetLocked(l)
+}
+
+func (c *Core) greetLocked(l *Link) {
+	c.spread.greetings.greets(l, c.o.Now())
 	before := c.pubs.last
 	if c.o.Acked && len(c.pubs.open) > 0 {
 		before = c.pubs.open[0].number - 1

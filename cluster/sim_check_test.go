@@ -342,7 +342,7 @@ func (w *world) checkQuiet(p *proc) {
 	}
 	for what, n := range map[string]int{
 		"publications": len(c.pubs.open), "notifications": c.notes.open, "fetches": len(c.fetches.m),
-		"jobs": len(c.jobs), "bytes of requests": c.routes.bytes, "queue": len(c.spread.queue),
+		"jobs": len(c.jobs), "bytes of requests": c.routes.bytes, "queue": len(c.spread.queue), "held back": len(c.spread.held.of),
 		"waits": len(c.spread.waits), "orphans": len(c.taking.orphans),
 		"announcements": len(c.tidy.moved), "departures": len(c.leaving.m),
 		"merges": len(c.merging.m), "merges taken": len(c.merging.taken), "dismissals": len(c.dismissing.list), "amends": len(c.amends.asked),

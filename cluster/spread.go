@@ -24,6 +24,7 @@ type spreading struct {
 	// its latest.
 	base      map[uint64]uint64
 	greetings greetings
+	held      heldBack
 	// refusing is, for each publisher of which one was refused, its number:
 	// later ones are refused too until it comes again.
 	refusing map[uint64]uint64
@@ -131,27 +132,12 @@ func (s *spreading) step(c *Core, now time.Duration) (more bool) {
 // next begins the walk of the next publication that may be spread.
 func (s *spreading) next(c *Core, now time.Duration) (u underway, ok bool) {
 	for {
-		c.mu.Lock()
-		if len(s.queue) == 0 {
-			c.mu.Unlock()
+		in, ok := s.pop(c, now)
+		if !ok {
 			return u, false
 		}
-		in := s.queue[0]
-		s.queue[0] = incoming{}
-		s.queue = s.queue[1:]
-		c.mu.Unlock()
 		s.base[in.inc] = max(s.base[in.inc], in.base)
 		if in.began {
-			if in.from != nil {
-				c.mu.Lock()
-				c.roster.read(in.payload)
-				live := c.liveLinks()
-				c.mu.Unlock()
-				for _, l := range s.greetings.came(in.from, live, now) {
-					c.greet(l)
-				}
-				c.amends.greeted(c, in.from)
-			}
 			s.seen[in.inc] = max(s.seen[in.inc], in.number)
 			s.done(c, &in, statusHeld, 0)
 			continue
@@ -174,6 +160,43 @@ func (s *spreading) next(c *Core, now time.Duration) (u underway, ok bool) {
 	}
 }
 
+// pop takes what is next out of the queue, or out of what was held back.
+func (s *spreading) pop(c *Core, now time.Duration) (in incoming, ok bool) {
+	if in, ok = s.held.next(c, now); ok {
+		return in, true
+	}
+	for {
+		c.mu.Lock()
+		if len(s.queue) == 0 {
+			c.mu.Unlock()
+			return in, false
+		}
+		in = s.queue[0]
+		s.queue[0] = incoming{}
+		s.queue = s.queue[1:]
+		c.mu.Unlock()
+		if in.began {
+			s.greeted(c, &in, now)
+		}
+		if !s.held.takes(c, &in, now) {
+			return in, true
+		}
+	}
+}
+
+// greeted takes the greeting of a peer. That all it has published before was
+// spread here is true only behind what is held back of that.
+func (s *spreading) greeted(c *Core, in *incoming, now time.Duration) {
+	c.mu.Lock()
+	c.roster.read(in.payload)
+	live := c.liveLinks()
+	c.mu.Unlock()
+	for _, l := range s.greetings.came(in.from, live, now) {
+		c.greet(l)
+	}
+	c.amends.greeted(c, in.from)
+}
+
 // refuses reports whether a publication must come again: its publisher sees
 // other peers alive than we do, or an earlier one has been refused. Those that
 // nobody waits for are spread as they come.
@@ -189,7 +212,7 @@ func (s *spreading) refuses(c *Core, in *incoming) bool {
 			delete(s.refusing, in.inc)
 		}
 	}
-	if in.view != c.plan.Load().hash || c.taking.unsettled() || s.full() || s.greetings.missing(c.o.Now()) {
+	if in.view != c.plan.Load().hash || c.taking.unsettled() || s.full() || s.greetings.missing(c.o.Now()) || c.owing() {
 		if _, ok := s.refusing[in.inc]; !ok || in.number < s.refusing[in.inc] {
 			s.refusing[in.inc] = in.number
 		}

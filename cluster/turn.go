@@ -21,9 +21,6 @@ func (c *Core) applyView(now time.Duration) {
 	links, died, returned := c.turn(v, p, now)
 	c.fill.due = p.tell(links, returned) || c.fill.due
 	c.spread.greetings.expect(returned, died, now)
-	for _, l := range returned {
-		c.greet(l)
-	}
 	c.fill.uncertain = true
 	c.retire(v, links)
 	for _, l := range died {
@@ -56,6 +53,9 @@ func (c *Core) turn(v *View, p *plan, now time.Duration) (links, died, returned 
 		}
 	}
 	c.taking.begin(len(died) > 0)
+	for _, l := range returned {
+		c.greetLocked(l) // before it is alive: what is published from then on comes behind
+	}
 	for _, l := range slices.Concat(died, returned) {
 		l.alive.Store(!l.alive.Load())
 		l.spoke.Store(false)
