@@ -63,13 +63,20 @@ func (c *Core) acceptLocked(l *Link, s *Snapshot, moved bool) (ref uint64) {
 	if s.Home != cur.Home {
 		c.settled(s.ID, s.Epoch)
 	}
-	if len(extra) > 0 {
+	if len(extra) > 0 && (!s.isPointer() || mayLack(&cur, s.Epoch)) {
 		c.merge(l, s.ID, extra)
 	}
 	if cur.Home == 0 {
 		c.dismiss(ref, s.ID)
 	}
 	return ref
+}
+
+// mayLack reports whether a home in that epoch may lack events of a log here, of
+// which it does not send its own. One to which the session was handed over since
+// has all that its copies have.
+func mayLack(cur *Session, epoch uint32) bool {
+	return cur.Home == 0 || epoch>>movesBits != cur.Epoch>>movesBits
 }
 
 // tellFormer tells the home that a copy here had of the one that took over
@@ -273,7 +280,7 @@ func (c *Core) pointTo(ref uint64, cur *Session, home *Link, epoch uint32) {
 	}
 	bare := Snapshot{Session: Session{ID: cur.ID, Epoch: epoch, Home: home.num | homePointer, State: cur.State}}
 	extra, ok := c.o.Store.Replace(ref, &bare)
-	if ok && (cur.Home == 0 || epoch>>movesBits != cur.Epoch>>movesBits) {
+	if ok && mayLack(cur, epoch) {
 		c.merge(home, cur.ID, extra)
 	}
 	if cur.Home == 0 {

@@ -206,3 +206,41 @@ func TestCoreIsToldThatTheHomeIsLost(t *testing.T) {
 		}
 	}
 }
+
+// A copy that becomes a pointer because its home has handed the session over, to
+// another worker of this node, has nothing that the new home lacks.
+func TestCoreBringsNothingToWhoHasAll(t *testing.T) {
+	w := newWorld(1, false)
+	w.cfg = simConfig{nodes: 4, workers: 2, replicas: 3, acked: true, delay: time.Millisecond}
+	w.begin()
+	w.recover(300 * time.Millisecond)
+	home := w.procs[0]
+	text, id, _ := home.session()
+	home.ask("get " + text + " - -")
+	w.recover(100 * time.Millisecond)
+	copied := w.holder(t, id, home)
+	for i := range 5 {
+		if _, err := home.core.StartPublish(fmt.Appendf(nil, "all e%d", i), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.recover(200 * time.Millisecond)
+	if n := len(copied.store.byID[id].log.Events); n != 5 {
+		t.Fatalf("%d events in the copy", n)
+	}
+	var beside *proc
+	for _, p := range w.procs {
+		if p != copied && p.id.Node == copied.id.Node {
+			beside = p
+		}
+	}
+	beside.ask("get " + text + " 1 5")
+	w.recover(200 * time.Millisecond)
+	if s := copied.store.byID[id]; w.homeAt(id) != beside || !s.isPointer() {
+		t.Fatalf("at home %v, pointer %v", w.homeAt(id) == beside, s.isPointer())
+	}
+	if n := copied.core.merging.last; n != 0 {
+		t.Errorf("%d messages with events that the home has", n)
+	}
+	w.ok(t)
+}
