@@ -20,6 +20,7 @@ type listener struct {
 	proto   Protocol
 	addr    net.Addr
 	path    string // of a unix socket, to be removed at the end
+	shared  bool   // it was bound by others, who may serve it too
 	watched bool   // loop 0: it is in the epoll set
 	closed  bool   // loop 0
 }
@@ -175,7 +176,7 @@ func (l *eloop) acceptOne(n int, ln *listener) bool {
 		if int(fd) >= l.g.fdMax {
 			l.acceptPause("only reserved descriptors are left")
 		}
-	case syscall.EAGAIN:
+	case syscall.EAGAIN, syscall.EINVAL: // the latter of a unix socket that is deaf
 		l.grace = 0
 		return false
 	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM:
@@ -206,7 +207,7 @@ func (l *eloop) acceptAgain() {
 	}
 	l.acceptOff = false
 	l.g.acceptOff.Store(false)
-	l.g.o.Pacer.Accepting(true)
+	l.g.o.Pacer.Accepting(!l.deaf)
 	l.rewatch()
 }
 

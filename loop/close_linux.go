@@ -110,7 +110,7 @@ func (l *eloop) drainOne(i int, s *slot) {
 
 // acceptRest takes the connections that wait at listeners which are about to be
 // closed: the kernel has told their peers that they were accepted, and would
-// reset them. It runs on loop 0.
+// reset them. See deafen for those that come now. It runs on loop 0.
 func (l *eloop) acceptRest() {
 	if l.id != 0 {
 		return
@@ -154,6 +154,7 @@ func (l *eloop) halt(started bool) {
 		l.teardown(i, s, ReasonShutdown)
 	})
 	l.orders()
+	l.g.checkEmpty() // who drains at the same time need not wait
 	l.stopped = true
 	l.mu.Unlock()
 	if started && l.evl != nil {

@@ -43,6 +43,7 @@ type eloop struct {
 	paced     bool // loop 0: connections that wait are left to other processes
 	grace     int  // loop 0: connections to take before the pacer is asked again
 	late      late
+	deaf      bool // loop 0: see deafen
 	draining  bool
 	hurried   bool // DrainMoment is over
 
@@ -82,6 +83,7 @@ const (
 const (
 	ctlRing   = 1 << iota // the ring has room again
 	ctlIntake             // connections were dealt to this loop
+	ctlDeafen             // the group is about to drain
 	ctlDrain
 	ctlHurry // DrainMoment is over
 	ctlKill

@@ -10,3 +10,6 @@ func Hurries(g *Group) bool {
 	}
 	return false
 }
+
+// Deafen has the kernel accept nothing more for a listening socket.
+var Deafen = deafen

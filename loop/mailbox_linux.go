@@ -81,6 +81,9 @@ func (l *eloop) obey(ctl uint32) {
 	if ctl&ctlRing != 0 {
 		l.resubmit()
 	}
+	if ctl&ctlDeafen != 0 {
+		l.deafen()
+	}
 	if ctl&ctlDrain != 0 {
 		l.drain()
 	}

@@ -38,16 +38,19 @@ type native struct {
 	listening atomic.Bool
 	// acceptOff says that loop 0 wants to hear of closed connections.
 	acceptOff atomic.Bool
-	empty     chan struct{} // closed when draining and open is 0
-	undrained atomic.Int32  // loops that have not begun to drain
-	drained   chan struct{} // closed when none is left
-	emptied   sync.Once
-	done      chan struct{} // closed when the last handler has ended after stop
-	startAt   time.Time
+	deaf      chan struct{} // closed by loop 0 when it is deaf
+	// handshakes says, once deaf is closed, that connections may have begun before.
+	handshakes bool
+	empty      chan struct{} // closed when draining and open is 0
+	undrained  atomic.Int32  // loops that have not begun to drain
+	drained    chan struct{} // closed when none is left
+	emptied    sync.Once
+	done       chan struct{} // closed when the last handler has ended after stop
+	startAt    time.Time
 }
 
 func newNative(o *Options) (groupBackend, error) {
-	g := &native{o: o, born: time.Now(), empty: make(chan struct{}), drained: make(chan struct{}), done: make(chan struct{})}
+	g := &native{o: o, born: time.Now(), deaf: make(chan struct{}), empty: make(chan struct{}), drained: make(chan struct{}), done: make(chan struct{})}
 	g.mem.max = o.Budget
 	g.gather.g = g
 	g.idleTicks = g.ticks(o.IdleTimeout)
@@ -198,6 +201,7 @@ func (g *native) shutdown(ctx context.Context) error {
 		return nil
 	}
 	g.draining.Store(true)
+	g.deafen(ctx)
 	for _, l := range g.loops {
 		l.ask(ctlDrain)
 	}

@@ -20,6 +20,11 @@ type Pacer interface {
 	// then takes a few without asking, so that nobody waits for a process that
 	// is stuck.
 	Wait() time.Duration
+	// Last reports whether no other process accepts from the sockets any more,
+	// nor will. A group that drains asks it after Accepting(false): the last one
+	// has the kernel accept nothing more before it closes them. It is not asked
+	// about sockets that the group has bound itself.
+	Last() bool
 }
 
 const (
@@ -38,6 +43,7 @@ type noPacer struct{}
 func (noPacer) Add(int)             {}
 func (noPacer) Accepting(bool)      {}
 func (noPacer) Wait() time.Duration { return 0 }
+func (noPacer) Last() bool          { return false } // nobody knows
 
 // Bind opens a listening socket for [Group.ListenFile], here or in processes
 // that inherit it. addr is as for [Group.Listen] and becomes the file's name.

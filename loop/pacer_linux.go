@@ -36,7 +36,7 @@ func inherit(f *os.File) (*listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	ln := &listener{fd: -1}
+	ln := &listener{fd: -1, shared: true}
 	var failed error
 	if err := raw.Control(func(fd uintptr) {
 		ln.fd, failed = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)

@@ -59,7 +59,8 @@ type portable struct {
 // portListener is a socket and the protocol of its connections.
 type portListener struct {
 	net.Listener
-	p Protocol
+	p      Protocol
+	shared bool // it was bound by others, who may serve it too
 }
 
 func newPortable(o *Options) (groupBackend, error) {
@@ -89,11 +90,11 @@ func newPortable(o *Options) (groupBackend, error) {
 
 // listen binds addr. Before start the kernel keeps what arrives in the backlog.
 func (b *portable) listen(addr string, p Protocol) (net.Addr, error) {
-	return b.adopt(p, func() (net.Listener, error) { return listenNet(addr) })
+	return b.adopt(p, false, func() (net.Listener, error) { return listenNet(addr) })
 }
 
 // adopt serves what open returns.
-func (b *portable) adopt(p Protocol, open func() (net.Listener, error)) (net.Addr, error) {
+func (b *portable) adopt(p Protocol, shared bool, open func() (net.Listener, error)) (net.Addr, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.stopped {
@@ -103,7 +104,7 @@ func (b *portable) adopt(p Protocol, open func() (net.Listener, error)) (net.Add
 	if err != nil {
 		return nil, err
 	}
-	pl := portListener{l, p}
+	pl := portListener{l, p, shared}
 	b.listeners = append(b.listeners, pl)
 	if !b.started.IsZero() {
 		b.conns.Add(1)

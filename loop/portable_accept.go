@@ -87,10 +87,16 @@ func (l portListener) wait(d time.Duration) bool {
 }
 
 // acceptRest takes the connections of which the kernel has told the peers that they
-// were accepted, restMost, as long as new ones are given their moment.
+// were accepted, restMost, as long as new ones are given their moment. Nothing
+// comes after them where the kernel can be told so.
 func (b *portable) acceptRest(l portListener) {
 	<-b.quit // hurryAt is set
-	for n := 0; n < restMost && l.backlog() && b.open.Load() < b.connsMax && time.Now().Before(b.hurryAt); {
+	var handshakes time.Time
+	if b.deafen(l) {
+		handshakes = time.Now().Add(handshakeMoment)
+	}
+	more := func() bool { return time.Now().Before(handshakes) || l.backlog() }
+	for n := 0; n < restMost && more() && b.open.Load() < b.connsMax && time.Now().Before(b.hurryAt); {
 		if !l.wait(restWait) {
 			return
 		}
@@ -100,12 +106,34 @@ func (b *portable) acceptRest(l portListener) {
 			n++
 			b.n.accepted.Add(1)
 			b.admit(nc, l.p)
-		case errors.Is(err, os.ErrDeadlineExceeded): // the processor was elsewhere
+		case errors.Is(err, os.ErrDeadlineExceeded): // nobody, or the processor was elsewhere
+		case errors.Is(err, syscall.EINVAL): // it is a deaf unix socket, and nobody waits
+			return
 		default:
 			b.refused.Add(1)
 			return
 		}
 	}
+}
+
+// deafen has the kernel accept nothing more for l, unless others go on serving it,
+// and reports whether connections that have begun may still come.
+func (b *portable) deafen(l portListener) bool {
+	s, ok := l.Listener.(syscall.Conn)
+	if !ok || l.shared && !b.o.Pacer.Last() {
+		return false
+	}
+	network := l.Addr().Network()
+	raw, err := s.SyscallConn()
+	if err == nil {
+		var failed error
+		err = raw.Control(func(fd uintptr) { failed = deafen(int(fd), network) })
+		err = errors.Join(err, failed)
+	}
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		b.o.Logger.Warn(notDeaf, "addr", l.Addr().String(), "error", err)
+	}
+	return err == nil && network == "tcp"
 }
 
 // backlog reports whether there are connections to accept.

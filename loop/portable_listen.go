@@ -21,6 +21,9 @@ func listenNet(addr string) (net.Listener, error) {
 	}
 	// Go's 15 s would be 6,700 probes a second for 100,000 connections.
 	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Minute}}
+	// Sockets of Multipath TCP, which Go listens with by default, take no filters
+	// (see deafen). A client that offers it gets TCP.
+	lc.SetMultipathTCP(false)
 	l, err := lc.Listen(context.Background(), network, address)
 	if err != nil {
 		return nil, fmt.Errorf("loop: listen %s: %w", addr, err)
@@ -74,7 +77,7 @@ func outOfDescriptors(err error) bool {
 }
 
 func (b *portable) listenFile(f *os.File, p Protocol) (net.Addr, error) {
-	return b.adopt(p, func() (net.Listener, error) {
+	return b.adopt(p, true, func() (net.Listener, error) {
 		l, err := net.FileListener(f)
 		if err != nil {
 			return nil, fmt.Errorf("loop: listen on inherited %s: %w", f.Name(), err)

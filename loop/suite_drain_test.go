@@ -1,6 +1,7 @@
 package loop_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/rookery-server/rookery/loop"
@@ -110,6 +111,21 @@ func TestShutdownDoesNotWaitForTheSilent(t *testing.T) {
 		}
 		if err := recv(t, done); err != nil {
 			t.Errorf("shutdown: %v", err)
+		}
+	})
+}
+
+// TestCloseEndsShutdown, whatever moment of it has come.
+func TestCloseEndsShutdown(t *testing.T) {
+	each(t, func(t *testing.T, portable bool) {
+		for range 20 {
+			g, _ := newGroup(t, portable, loop.Options{Loops: 1}, &proto{step: echoLine})
+			done := make(chan error, 1)
+			go func() { done <- g.Shutdown(context.Background()) }()
+			g.Close()
+			if err := recv(t, done); err != nil {
+				t.Errorf("shutdown: %v", err)
+			}
 		}
 	})
 }

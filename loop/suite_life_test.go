@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -52,15 +53,16 @@ func shutdown(g *loop.Group, limit time.Duration) chan error {
 	return done
 }
 
-// refused waits until nobody listens at addr any more.
+// refused waits until nobody listens at addr any more. A listener that is about to
+// close may be deaf: who asks then hears nothing.
 func refused(t testing.TB, addr string) {
 	t.Helper()
 	until(t, "connections are refused", func() bool {
-		c, err := net.Dial("tcp", addr)
+		c, err := net.DialTimeout("tcp", addr, 50*time.Millisecond)
 		if err == nil {
 			_ = c.Close()
 		}
-		return err != nil
+		return errors.Is(err, syscall.ECONNREFUSED)
 	})
 }
 

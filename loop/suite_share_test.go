@@ -20,12 +20,14 @@ type share struct {
 	open atomic.Int64
 	on   atomic.Bool
 	wait atomic.Int64 // what Wait always says, unless zero
+	last bool         // what Last says
 }
 
 const slack = 4
 
 func (s *share) Add(n int)         { s.open.Add(int64(n)) }
 func (s *share) Accepting(on bool) { s.on.Store(on) }
+func (s *share) Last() bool        { return s.last }
 
 func (s *share) Wait() time.Duration {
 	if d := s.wait.Load(); d != 0 {

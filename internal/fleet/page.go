@@ -7,8 +7,8 @@ import (
 )
 
 // A Page is memory that a supervisor shares with its workers: a secret, drawn
-// before the first of them starts, and one row each. Only the worker writes its
-// row, but for Reset. All methods may be called from any goroutine of any of the
+// before the first of them starts, whether the node ends, and one row each. Only
+// the worker writes its row, but for Reset. All methods may be called from any goroutine of any of the
 // processes.
 type Page struct {
 	mem  []byte
@@ -25,7 +25,8 @@ type row struct {
 const (
 	rowSize    = int(unsafe.Sizeof(row{}))
 	secretSize = 32
-	headSize   = rowSize // the secret and room
+	endingAt   = secretSize // a uint32
+	headSize   = rowSize    // the secret, ending and room
 )
 
 // pageSize returns the size of a page, in bytes.
@@ -35,6 +36,12 @@ func (p *Page) row(i int) *row { return (*row)(unsafe.Pointer(&p.mem[headSize+i*
 
 // secret returns a copy of the secret.
 func (p *Page) secret() []byte { return append([]byte(nil), p.mem[:secretSize]...) }
+
+// ending is 1 when no worker will be started any more and all are told to end.
+func (p *Page) ending() *atomic.Uint32 { return (*atomic.Uint32)(unsafe.Pointer(&p.mem[endingAt])) }
+
+// End notes that the node ends.
+func (p *Page) End() { p.ending().Store(1) }
 
 // Open returns how many connections a worker holds.
 func (p *Page) Open(worker int) int64 { return p.row(worker).open.Load() }
@@ -90,4 +97,15 @@ func (s *Share) Wait() time.Duration {
 		}
 	}
 	return 0
+}
+
+// Last reports whether the node ends and no other worker takes connections. One
+// that has just been started may be about to, and is told to end first.
+func (s *Share) Last() bool {
+	for i := range s.page.rows {
+		if i != s.self && s.page.row(i).accepting.Load() != 0 {
+			return false
+		}
+	}
+	return s.page.ending().Load() != 0
 }

@@ -62,3 +62,40 @@ func TestShareWaits(t *testing.T) {
 	b.Add(-30)
 	wait("but not for ever", true)
 }
+
+// TestShareLast: the last that accepts knows it, when the node ends.
+func TestShareLast(t *testing.T) {
+	p, f, err := newPage(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	other, err := openPage(f, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b, c := p.Share(0), other.Share(1), other.Share(2)
+	last := func(when string, want bool) {
+		t.Helper()
+		if got := a.Last(); got != want {
+			t.Errorf("%s: last %v, want %v", when, got, want)
+		}
+	}
+	for _, s := range []*Share{a, b, c} {
+		s.Accepting(true)
+	}
+	last("all accept", false)
+	b.Accepting(false)
+	c.Accepting(false)
+	last("the others are full", false)
+	secret := p.secret()
+	other.End()
+	last("the node ends", true)
+	if !bytes.Equal(secret, p.secret()) {
+		t.Error("the end has changed the secret")
+	}
+	c.Accepting(true)
+	last("one accepts again", false)
+	p.Reset(2)
+	last("and is gone", true)
+}

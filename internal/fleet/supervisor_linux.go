@@ -346,6 +346,7 @@ func (s *Supervisor) end(kill bool) {
 	if !s.ending {
 		s.ending = true
 		close(s.stopping)
+		s.page.End()
 		for _, f := range s.o.Files {
 			_ = f.Close()
 		}
