@@ -10,10 +10,10 @@ import "time"
 
 // handshakeMoment is how long connections that had begun when a listener went
 // deaf have to come into being: a round trip, of which those between machines of
-// one place take a part of a millisecond. The clients that come meanwhile hear
-// nothing and try again after a second, those that come later are refused at
-// once, so more is no better.
-const handshakeMoment = 10 * time.Millisecond
+// one place take a part of a millisecond. Who connects in this moment hears
+// nothing and tries again after a second, while those that come later are refused
+// at once and can go elsewhere; so it is not longer.
+const handshakeMoment = 2 * time.Millisecond
 
 // notDeaf is what is logged when the kernel cannot be told.
 const notDeaf = "connections that come while a listener closes may be reset"
