@@ -14,6 +14,7 @@ type asked struct {
 	hops     uint8
 	id       ID
 	msg      []byte
+	outdated bool          // when it came, see outdated.go
 	until    time.Duration // of waiting to meet the peer
 }
 
@@ -33,6 +34,7 @@ func (in *inbound) forward(r *reader, _ batch.Lane) error {
 		return err
 	}
 	c := in.l.core
+	a.outdated = in.l.outdated(c.o.Now())
 	if !c.linkOf(a.inc).begun(c.o.Now()) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -70,7 +72,7 @@ func (c *Core) forward(a *asked, via *Link) {
 	from := c.linkOf(a.inc)
 	f := c.find(a.id)
 	switch now := c.o.Now(); {
-	case via.outdated(now) || from.outdated(now):
+	case a.outdated || via.outdated(now) || from.outdated(now):
 		f.ref, f.known, f.home = 0, true, false // who asks, if anybody does still, asks again
 		c.sayNotHere(from, a.num, &f)
 	case f.ref != 0 && c.takes(from, a.num):
