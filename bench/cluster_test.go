@@ -98,6 +98,32 @@ func TestNodesExcept(t *testing.T) {
 	}
 }
 
+// Only of a node that nobody ends it is told that it has ended.
+func TestNodesDie(t *testing.T) {
+	deaths := make(chan error, 1)
+	c := &nodes{dir: t.TempDir(), died: func(err error) { deaths <- err }}
+	n := &node{name: "n1", argv: []string{"sh", "-c", "exit 3"}, admin: newAdmin(netip.AddrPort{})}
+	c.list = []*node{n}
+	if err := c.start(0); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-deaths; err.Error() != "n1 ended by itself: exit status 3" {
+		t.Error(err)
+	}
+	n.argv = []string{"cat"} // ends with its input
+	if err := c.start(0); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.stop(); err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-deaths:
+		t.Error(err)
+	default: // stop has waited for whoever would tell
+	}
+}
+
 // A server that does not start is an error with what it said, at once.
 func TestNodesThatEnd(t *testing.T) {
 	_, err := startNodes(t.Context(), clusterSetup{server: "false", count: 2})

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // node is one node of a cluster under test, a process that ends with this one:
@@ -24,6 +25,7 @@ type node struct {
 	http    netip.AddrPort
 	process *process      // nil: not running
 	ended   chan struct{} // closed when the process has
+	asked   *atomic.Bool  // whether it was told to end; of this process, not of the next
 	log     *os.File      // nil: its last words are kept only
 }
 
@@ -41,8 +43,9 @@ const (
 
 // nodes are a cluster of real processes on this machine.
 type nodes struct {
-	dir  string // of the key
+	dir  string // of the key, and what nodes put into a temporary directory
 	list []*node
+	died func(error)    // TestbedOptions.Died
 	wg   sync.WaitGroup // of what waits for processes
 }
 
@@ -52,6 +55,7 @@ type clusterSetup struct {
 	args   []string // of each node's serve
 	logs   string   // directory; "": none
 	count  int
+	died   func(error) // TestbedOptions.Died
 }
 
 // startNodes starts a cluster and returns when all see all.
@@ -60,7 +64,7 @@ func startNodes(ctx context.Context, s clusterSetup) (*nodes, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &nodes{dir: dir}
+	c := &nodes{dir: dir, died: s.died}
 	if err := c.configure(s); err != nil {
 		return nil, errors.Join(err, c.stop())
 	}
@@ -130,16 +134,23 @@ func (c *nodes) start(i int) error {
 	if n.log != nil {
 		log = n.log
 	}
-	p, err := startLogged(n.argv, log)
+	// A node that is killed leaves its files: they go with the cluster.
+	p, err := startLogged(n.argv, log, "TMPDIR="+c.dir)
 	if err != nil {
 		return err
 	}
-	ended := make(chan struct{})
-	n.process, n.ended = p, ended
+	ended, asked := make(chan struct{}), new(atomic.Bool)
+	n.process, n.ended, n.asked = p, ended, asked
 	c.wg.Go(func() {
 		defer close(ended)
 		for range p.lines {
 			// What it announces; nobody needs it.
+		}
+		if err := p.Stop(); !asked.Load() && c.died != nil {
+			if err == nil {
+				err = errExitZero
+			}
+			c.died(fmt.Errorf("%s ended by itself: %w", n.name, err))
 		}
 	})
 	return nil
@@ -150,6 +161,7 @@ func (c *nodes) kill(i int) error {
 	n := c.list[i]
 	p := n.process
 	n.process = nil
+	n.asked.Store(true)
 	err := p.cmd.Process.Kill()
 	c.wg.Go(func() { _ = p.stop() }) // its error is its signal
 	return err

@@ -31,11 +31,11 @@ const processLine = 1 << 20
 func startProcess(argv []string) (*process, error) { return startLogged(argv, nil) }
 
 // startLogged is startProcess whose child's standard error goes to log as well,
-// nil: nowhere.
-func startLogged(argv []string, log io.Writer) (*process, error) {
+// nil: nowhere, with env besides this process's.
+func startLogged(argv []string, log io.Writer, env ...string) (*process, error) {
 	lines := make(chan []byte, 16)
 	c, err := StartChild(ChildOptions{
-		Argv: argv, Log: log, Grace: stopGrace, LineMax: processLine,
+		Argv: argv, Env: env, Log: log, Grace: stopGrace, LineMax: processLine,
 		Hear: func(line []byte) error {
 			lines <- bytes.Clone(line)
 			return nil

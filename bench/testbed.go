@@ -17,6 +17,9 @@ type TestbedOptions struct {
 	Args   []string // of each node's serve, beyond names and addresses
 	Logs   string   // directory for the nodes' logs, which must exist; "": none
 	Nodes  int
+	// Died is called when a node ends that nobody has ended, with how; nil: nobody
+	// is told. From any goroutine; it must not block.
+	Died func(error)
 }
 
 // Testbed is a cluster of real processes on this machine, for measurements from
@@ -30,7 +33,7 @@ type ClusterPage = clusterPage
 // StartTestbed starts nodes and returns when each sees all others, links and
 // copies included, or ctx ends. Stop ends them.
 func StartTestbed(ctx context.Context, o TestbedOptions) (*Testbed, error) {
-	c, err := startNodes(ctx, clusterSetup{server: o.Server, args: o.Args, logs: o.Logs, count: o.Nodes})
+	c, err := startNodes(ctx, clusterSetup{server: o.Server, args: o.Args, logs: o.Logs, count: o.Nodes, died: o.Died})
 	if err != nil {
 		return nil, err
 	}
@@ -84,12 +87,14 @@ func (t *Testbed) Signal(i int, sig syscall.Signal) error {
 
 // Kill ends all processes of node i with SIGKILL and does not wait for that.
 func (t *Testbed) Kill(i int) error {
+	t.nodes.list[i].asked.Store(true)
 	return errors.Join(t.Signal(i, syscall.SIGKILL), t.nodes.kill(i))
 }
 
 // Shutdown ends node i with SIGTERM and waits until it has.
 func (t *Testbed) Shutdown(ctx context.Context, i int) error {
 	n := t.nodes.list[i]
+	n.asked.Store(true)
 	if err := n.process.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ const (
 	sessions             // MCP sessions with streams, calls to any node
 	failing              // a node dies under them
 	leaving              // nodes leave, join, fall silent
-	allowing             // a cluster that copies everything everywhere
+	copying              // a cluster that copies everything everywhere
 	crowding             // all clients on one node
 	raging               // nodes die at random
 )
@@ -123,7 +123,7 @@ var specs = []spec{
 	{loading, "resources.control-late", 8, "how late the control process wakes from sleep, 99th percentile: it waits for a processor", "ms", report.AtMost, none, none, none, beside},
 
 	{sessions, "replication.copies", 9, "copies that sessions have, of those they should", "%", report.AtLeast, 100, 100, none, exact},
-	{allowing, "replication.all", 9, "copies where each node is to have one", "%", report.AtLeast, 100, 100, none, exact},
+	{copying, "replication.all", 9, "copies where each node is to have one", "%", report.AtLeast, 100, 100, none, exact},
 	{failing, "replication.same", 9, "sessions after the failure, of those before", "%", report.AtLeast, 100, 100, none, exact},
 	{failing, "replication.transparent", 9, "clients that had to begin a new session", "clients", report.AtMost, 0, 0, none, exact},
 }

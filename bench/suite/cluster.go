@@ -8,47 +8,18 @@ import (
 	"github.com/rookery-server/rookery/bench"
 )
 
-// cluster runs the parts that share a cluster of four nodes. A part that fails
-// fails its own checks; the next one is tried all the same.
+// cluster runs the parts that share a cluster of four nodes.
 func (r *run) cluster() error {
 	o := bench.TestbedOptions{Args: r.args(r.plan.workers, replicas, "acked"), Nodes: nodeCount}
 	return r.with(o, r.plan.workers, func() error {
-		for _, p := range []struct {
-			name  string
-			parts []part
-			run   func() error
-		}{
+		return r.attempt([]stage{
 			{"cluster", []part{forming}, r.forming},
 			{"clients over TCP", []part{ramping, loading, holding}, r.tcp},
 			{"overload", []part{overload}, r.overload},
 			{"MCP sessions", []part{sessions, failing, raging}, r.sessions},
 			{"members", []part{leaving}, r.leaving},
-		} {
-			if !r.any(p.parts...) {
-				continue
-			}
-			r.say("%s", p.name)
-			if err := p.run(); err != nil {
-				if r.ctx.Err() != nil {
-					return context.Cause(r.ctx)
-				}
-				r.say("  failed: %v", err)
-				r.failParts(err, p.parts...)
-			}
-		}
-		return nil
+		})
 	})
-}
-
-// failParts fails what parts have not measured.
-func (r *run) failParts(err error, parts ...part) {
-	for _, s := range specsOf(r.Scale, r.Chaos) {
-		for _, p := range parts {
-			if c := r.report.Check(s.id); s.part == p && c != nil && c.Got == nil {
-				c.Fail("%v", err)
-			}
-		}
-	}
 }
 
 // forming looks at the cluster that has just come up.

@@ -18,7 +18,6 @@ const everywhere = 0
 
 // copyAll starts a cluster in which each node has a copy of each session.
 func (r *run) copyAll() error {
-	r.say("copies on all nodes")
 	defer r.span("copies everywhere")()
 	o := bench.TestbedOptions{Args: r.args(1, everywhere, "acked"), Nodes: nodeCount}
 	return r.with(o, 1, func() error {
@@ -47,7 +46,6 @@ const oneNodeHold = time.Minute
 
 // oneNode puts all clients on one node.
 func (r *run) oneNode() error {
-	r.say("one node with %d processes", r.plan.oneWorkers)
 	defer r.span("one node")()
 	hold := oneNodeHold
 	if r.Scale.Slack > 1 {
@@ -62,11 +60,11 @@ func (r *run) oneNode() error {
 			if _, err := f.Ramp(ctx, r.Scale.Clients, r.Scale.RampRate); err != nil {
 				return err
 			}
-			p, err := r.phase(f, "one node", r.Scale.HoldRate, hold)
+			p, gone, err := r.keep(f, "one node", hold)
 			if err != nil {
 				return err
 			}
-			r.measured("sustained.one-node", float64(max(p.Outages.Lost, int64(r.Scale.Clients-p.Connected))), r.Scale.Clients)
+			r.measured("sustained.one-node", float64(gone), r.Scale.Clients)
 			r.check("sustained.one-node").Detail = fmt.Sprintf("%d processes, %v, %.0f round trips a second", r.plan.oneWorkers, p.Took().Round(time.Second), p.PerSecond)
 			return nil
 		})

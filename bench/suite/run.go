@@ -17,7 +17,7 @@ import (
 // run is one run of the suite.
 type run struct {
 	Options
-	ctx    context.Context // of the whole run
+	ctx    context.Context // of the whole run, or of the nodes there are: it ends when one does by itself
 	begun  time.Time
 	plan   *plan
 	report *report.Report
@@ -82,22 +82,67 @@ func (r *run) controlled(f func() error) (err error) {
 	return f()
 }
 
-// all runs the parts that are asked for.
+// all runs the parts that are asked for, each group of them on nodes of its own.
 func (r *run) all() error {
-	if r.any(forming, ramping, loading, holding, overload, sessions, failing, raging, leaving) {
-		if err := r.cluster(); err != nil {
-			return err
+	return r.attempt([]stage{
+		{"", []part{forming, ramping, loading, holding, overload, sessions, failing, raging, leaving}, r.cluster},
+		{"copies on all nodes", []part{copying}, r.copyAll},
+		{fmt.Sprintf("one node with %d processes", r.plan.oneWorkers), []part{crowding}, r.oneNode},
+	})
+}
+
+// stage is some parts that are measured together.
+type stage struct {
+	name  string // "": not worth a line
+	parts []part
+	run   func() error
+}
+
+// attempt runs the stages that have a check to measure. One that fails fails its
+// own checks; the next one is tried all the same, unless the run has ended.
+func (r *run) attempt(list []stage) error {
+	for _, s := range list {
+		if !r.any(s.parts...) {
+			continue
 		}
-	}
-	if r.any(allowing) {
-		if err := r.copyAll(); err != nil {
-			return err
+		if s.name != "" {
+			r.say("%s", s.name)
 		}
-	}
-	if r.any(crowding) {
-		return r.oneNode()
+		err := s.run()
+		if err == nil {
+			continue
+		}
+		if ended := r.ended(); ended != nil {
+			return ended
+		}
+		r.say("  failed: %v", err)
+		r.failParts(err, s.parts...)
 	}
 	return nil
+}
+
+// deathKnown is how long it takes, at most, until it is known that a process has
+// ended whose end something else has noticed first.
+const deathKnown = time.Second
+
+// ended returns why nothing more can be measured, nil if it can. It is asked
+// after an error: what it says comes before what followed from it.
+func (r *run) ended() error {
+	select {
+	case <-r.ctx.Done():
+		return context.Cause(r.ctx)
+	case <-time.After(deathKnown):
+		return nil
+	}
+}
+
+// failParts fails what parts have not measured.
+func (r *run) failParts(err error, parts ...part) {
+	for _, s := range specsOf(r.Scale, r.Chaos) {
+		if c := r.report.Check(s.id); c != nil && c.Got == nil && slices.Contains(parts, s.part) {
+			c.Fail("%v", err)
+		}
+	}
 }
 
 // any reports whether one of the parts has a check to measure.
@@ -124,8 +169,12 @@ func (r *run) measured(id string, got float64, samples int) {
 	}
 }
 
-// failed says that checks could not be measured.
+// failed says that checks could not be measured. When nothing more can be they
+// are left as they are: the end of it all stands beside them.
 func (r *run) failed(err error, ids ...string) {
+	if r.ctx.Err() != nil {
+		return
+	}
 	for _, id := range ids {
 		r.check(id).Fail("%v", err)
 	}
@@ -165,9 +214,15 @@ func (r *run) args(workers, copies int, durability string) []string {
 
 // with starts a cluster whose nodes have that many workers, runs f and ends it.
 func (r *run) with(o bench.TestbedOptions, workers int, f func() error) (err error) {
+	whole := r.ctx
+	defer func() { r.ctx = whole }()
+	var dead context.CancelCauseFunc
+	r.ctx, dead = context.WithCancelCause(whole)
+	defer dead(nil)
 	ctx, cancel := r.step("starting nodes")
 	defer cancel()
 	o.Server, o.Logs = r.Server, r.Logs
+	o.Died = func(err error) { dead(fmt.Errorf("suite: %w (--verbose keeps what nodes say)", err)) }
 	start := time.Now()
 	t, err := bench.StartTestbed(ctx, o)
 	if err != nil {

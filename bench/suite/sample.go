@@ -250,7 +250,7 @@ func (s *sampler) quality() (looks, failed int) {
 	return looks, failed
 }
 
-// all looks at each node that runs, now.
+// lookAll looks at each node that runs, now.
 func lookAll(ctx context.Context, t *bed) ([]look, error) {
 	list := make([]look, t.Len())
 	for i := range list {

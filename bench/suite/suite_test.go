@@ -259,7 +259,7 @@ func TestLookups(t *testing.T) {
 		{page(lookupMetric, 7, 7, 7) + clocks, "nothing", "suite: the servers have not measured any lookup of a session"},
 		{page(lookupMetric, 9, 9, 9), "nothing", "suite: the servers have not measured any lookup of a session"},
 	} {
-		r := &run{report: &report.Report{Checks: (&Options{Checks: []string{"components.registry"}, Scale: Scales[0]}).checks()}}
+		r := &run{ctx: t.Context(), report: &report.Report{Checks: (&Options{Checks: []string{"components.registry"}, Scale: Scales[0]}).checks()}}
 		r.Progress = func(string) {}
 		r.lookups(before, parse(c.after))
 		got, check := "nothing", r.check("components.registry")

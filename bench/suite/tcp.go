@@ -51,7 +51,6 @@ func (r *run) ramps(f *load.Fleet) error {
 		ramp, err := f.Ramp(ctx, n, r.Scale.RampRate)
 		cancel()
 		if err != nil {
-			r.failed(err, rampID(n))
 			return err
 		}
 		r.measured(rampID(n), 100*float64(f.Status().Connected)/float64(n), n)
@@ -220,19 +219,33 @@ func (r *run) hold(f *load.Fleet) error {
 	for i, id := range []string{"sustained.short", "sustained.long"} {
 		r.say("  holding %d connections for %v", r.Scale.Clients, r.Scale.Holds[i])
 		end := r.span(fmt.Sprintf("held %v", r.Scale.Holds[i]))
-		p, err := r.phase(f, id, r.Scale.HoldRate, r.Scale.Holds[i])
+		p, gone, err := r.keep(f, id, r.Scale.Holds[i])
 		end()
 		if err != nil {
-			r.failed(err, id)
 			return err
 		}
-		missing := int64(r.Scale.Clients - p.Connected)
-		r.measured(id, float64(max(p.Outages.Lost, missing)), r.Scale.Clients)
+		r.measured(id, float64(gone), r.Scale.Clients)
 		r.check(id).Detail = fmt.Sprintf("%v, %.0f round trips a second, %d failed", p.Took().Round(time.Second), p.PerSecond, p.Counts.Failures())
 	}
 	looks, failed := r.watch.quality()
 	r.measured("sustained.metrics", percent(int64(looks-failed), int64(looks)), looks)
 	return nil
+}
+
+// keep lets all clients be for a while, with a few calls, and returns also how
+// many connections ended or are missing. Those of the warm-up count: nobody may
+// go then either.
+func (r *run) keep(f *load.Fleet, name string, d time.Duration) (*load.PhaseResult, int64, error) {
+	before, err := lost(r.ctx, f)
+	if err != nil {
+		return nil, 0, err
+	}
+	p, err := r.phase(f, name, r.Scale.HoldRate, d)
+	if err != nil {
+		return nil, 0, err
+	}
+	after, err := lost(r.ctx, f)
+	return p, max(after-before, int64(r.Scale.Clients-p.Connected)), err
 }
 
 // percent returns the share of part in whole in hundredths, 0 of nothing.
