@@ -73,7 +73,7 @@ func TestSuiteInterrupted(t *testing.T) {
 		}
 	}
 	err = cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != 1 {
+	if code := cmd.ProcessState.ExitCode(); code != 130 {
 		t.Errorf("it ended with %d: %v", code, err)
 	}
 	if len(pids) < 5 {
@@ -102,6 +102,65 @@ func TestSuiteInterrupted(t *testing.T) {
 	}
 	if skipped == 0 || skipped == len(r.Checks) {
 		t.Errorf("%d of %d checks were skipped", skipped, len(r.Checks))
+	}
+}
+
+// TestSuiteNodeEnds: a node that somebody else ends is named, fails what was to be
+// measured with it, and leaves no process and no file.
+func TestSuiteNodeEnds(t *testing.T) {
+	dir := t.TempDir()
+	cmd := exec.Command(binary, "suite", "--scale", "small", "--json", "--check", "scaling.100,sustained,replication.all")
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	killed := 0
+	for lines.Scan() {
+		if killed == 0 && strings.Contains(lines.Text(), "holding") {
+			for _, pid := range children(t, cmd.Process.Pid) {
+				args, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+				if err == nil && bytes.Contains(args, []byte("\x00serve\x00")) {
+					killed = pid
+				}
+			}
+			if err := syscall.Kill(killed, syscall.SIGKILL); killed == 0 || err != nil {
+				t.Fatalf("killing %d: %v", killed, err)
+			}
+		}
+	}
+	err = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 1 {
+		t.Errorf("it ended with %d: %v", code, err)
+	}
+	var r struct {
+		Unfinished string
+		Checks     []struct{ ID, Verdict, Detail string }
+	}
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil || r.Unfinished != "" {
+		t.Errorf("unfinished %q, %v", r.Unfinished, err)
+	}
+	want := map[string]string{
+		"scaling.100": "passed", "sustained.short": "failed", "sustained.long": "failed", "sustained.metrics": "failed",
+		"sustained.one-node": "passed", "replication.all": "passed",
+	}
+	for _, c := range r.Checks {
+		if c.Verdict != want[c.ID] || c.Verdict == "failed" && !strings.Contains(c.Detail, "ended by itself: signal: killed") {
+			t.Errorf("%s: %s: %s", c.ID, c.Verdict, c.Detail)
+		}
+		delete(want, c.ID)
+	}
+	if len(want) > 0 {
+		t.Errorf("not reported: %v", want)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("it leaves %v, %v", left, err)
 	}
 }
 

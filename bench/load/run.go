@@ -60,7 +60,10 @@ func (f *Fleet) perform(ctx context.Context) error {
 	late, cancelLate := grace(ctx)
 	defer cancelLate()
 	_, e := phase.End(late)
-	if err = errors.Join(err, e); err != nil {
+	if err == nil { // else that is why, and the end only says it again
+		err = e
+	}
+	if err != nil {
 		return err
 	}
 	if err := f.Drain(ctx); err != nil {

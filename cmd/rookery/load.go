@@ -126,17 +126,11 @@ func runLoad(cmd *cobra.Command, o load.Options, f loadFlags) error {
 	return err
 }
 
-// interrupted is the error of a command that the user ended.
-type interrupted struct{ error }
-
-// ExitCode is what shells report of a program that SIGINT ended.
-func (interrupted) ExitCode() int { return 130 }
-
 // loadVerdict says what err, or the result, means for the exit code.
 func loadVerdict(ctx context.Context, r *load.Result, err error) error {
 	switch {
 	case ctx.Err() != nil:
-		return interrupted{errors.New("interrupted: this is what was measured until then")}
+		return errCut
 	case err != nil:
 		return err
 	case r.Failed():

@@ -14,8 +14,8 @@
 //	rookery report         show or compare runs of the suite
 //	rookery completion     shell completion
 //
-// It exits with 0 when all went well, 1 when something failed and 2 when it
-// was used wrongly.
+// It exits with 0 when all went well, 1 when something failed, 2 when it was
+// used wrongly and 130 when load or suite was interrupted.
 package main
 
 import "os"

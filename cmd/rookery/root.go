@@ -15,6 +15,9 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+
+	// exitInterrupted is what shells report of a program that SIGINT ended.
+	exitInterrupted = 130
 )
 
 // usageError marks an error as the user's: it exits with 2. Commands of other
@@ -25,6 +28,12 @@ func (e usageError) Unwrap() error { return e.error }
 
 // Usage reports that the command was used wrongly.
 func (e usageError) Usage() bool { return true }
+
+// interrupted is the error of a command that the user ended.
+type interrupted struct{ error }
+
+// errCut is what such a command says when it has printed a result.
+var errCut = interrupted{errors.New("interrupted: this is what was measured until then")}
 
 // run is main without the process: it executes args and returns the exit code.
 func run(args []string, stdout, stderr io.Writer, environ []string) int {
@@ -44,9 +53,9 @@ func run(args []string, stdout, stderr io.Writer, environ []string) int {
 		fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
 		return exitUsage
 	}
-	var code interface{ ExitCode() int }
-	if errors.As(err, &code) {
-		return code.ExitCode()
+	var cut interrupted
+	if errors.As(err, &cut) {
+		return exitInterrupted
 	}
 	return exitFailed
 }

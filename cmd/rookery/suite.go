@@ -40,8 +40,9 @@ func newSuite() *cobra.Command {
 publishes, kills nodes, and holds what it measures against named limits.
 
 Scales: %s. All processes end with this command, also on Ctrl-C.
-Exits with 1 when a check misses its floor or the run ends early; a check that
-meets its floor and misses its bar is shown as such and is no failure.`, strings.Join(suite.ScaleNames(), ", ")),
+Exits with 1 when a check misses its floor or the run ends early, with 130 when
+it was interrupted, and reports what was measured until then. A check that meets
+its floor and misses its bar is shown as such and is no failure.`, strings.Join(suite.ScaleNames(), ", ")),
 		Example: `  rookery suite --scale small
   rookery suite --scale 100k --out results/
   rookery suite --scale 10k --group 5 --group 9
@@ -87,8 +88,9 @@ func (f *suiteFlags) run(cmd *cobra.Command) error {
 	if err := f.prepare(cmd); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	user, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	ctx := user
 	if f.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("the run took longer than %v (--timeout)", f.timeout))
@@ -100,6 +102,9 @@ func (f *suiteFlags) run(cmd *cobra.Command) error {
 	}
 	if r == nil {
 		return err
+	}
+	if err != nil && user.Err() != nil {
+		err = errCut
 	}
 	if err := errors.Join(err, f.publish(cmd.OutOrStdout(), r)); err != nil {
 		return err
