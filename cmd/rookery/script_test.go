@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -64,10 +65,17 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdPorts sets variables to addresses that are free now: ports NAME...
+// cmdPorts sets variables to addresses that are free now: ports NAME... They lie
+// below the usual range of source ports: until somebody listens there no outgoing
+// connection of the machine may take one.
 func cmdPorts(ts *testscript.TestScript, neg bool, args []string) {
+	const first, last, tries = 10000, 20000, 100
 	for _, name := range args {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		var ln net.Listener
+		err := errors.New("no try")
+		for i := 0; err != nil && i < tries; i++ {
+			ln, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(last-first)))
+		}
 		ts.Check(err)
 		ts.Setenv(name, ln.Addr().String())
 		ts.Check(ln.Close())
@@ -117,10 +125,12 @@ func cmdSigterm(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdOccupy listens on an address until the script is over.
+// cmdOccupy sets a variable to an address and listens there until the script is
+// over: occupy NAME.
 func cmdOccupy(ts *testscript.TestScript, neg bool, args []string) {
-	ln, err := net.Listen("tcp", args[0])
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
+	ts.Setenv(args[0], ln.Addr().String())
 	ts.Setenv("MYPID", fmt.Sprint(os.Getpid()))
 	ts.Defer(func() { ln.Close() })
 }
