@@ -78,8 +78,15 @@ in_box() {
   esac
 }
 
+# must_exist stops unless the image was built: engines would look for it elsewhere.
+must_exist() {
+  "$engine" image inspect "$image" >/dev/null 2>&1 || "$engine" inspect --type image "$image" >/dev/null 2>&1 ||
+    die "there is no image $image: make docker-build"
+}
+
 try() {
   choose docker podman buildah
+  must_exist
   box=''
   if [ "$engine" = buildah ]; then
     box=$(buildah from "$image")
@@ -144,8 +151,7 @@ push() {
   [ -n "${DOCKER_REGISTRY:-}" ] || die "DOCKER_REGISTRY is not set: where to, as in DOCKER_REGISTRY=registry.example.com/team"
   choose docker podman buildah
   local name=${image##*/}
-  "$engine" image inspect "$image" >/dev/null 2>&1 || "$engine" inspect --type image "$image" >/dev/null 2>&1 ||
-    die "there is no image $image: make docker-build"
+  must_exist
   "$engine" tag "$image" "$DOCKER_REGISTRY/$name"
   "$engine" push "$DOCKER_REGISTRY/$name"
 }

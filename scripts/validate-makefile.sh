@@ -130,6 +130,9 @@ try_distclean() {
   # shellcheck source=scripts/cluster-lib.sh
   make distclean && [ ! -e .cache ] && ! (. scripts/cluster-lib.sh && began "$pid") # nobody may have asked how it ended
 }
+try_clean_all() { # with a cache of its own: others use that of this machine
+  mkdir -p bin .cache/tool && GOCACHE=$work/cache make clean-all && [ ! -e bin ] && [ ! -e .cache ]
+}
 try_validate() { make validate; }
 
 # stops COMMAND...: it fails, with a reason.
@@ -169,7 +172,7 @@ base=$((20000 + $$ % 100 * 130))
 if [ -n "$run" ]; then
   work=$(mktemp -d)
   trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
-  git clone -q . "$work/clone" || exit 1
+  git clone -q -c advice.detachedHead=false . "$work/clone" || exit 1
   mkdir "$work/clone/.cache"
   [ ! -d .cache/bin ] || cp -r .cache/bin "$work/clone/.cache/" # the linter takes minutes to build
   log=$work/log
