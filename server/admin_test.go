@@ -10,11 +10,13 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"github.com/rookery-server/rookery/loop"
 	"github.com/rookery-server/rookery/memprof"
 )
 
@@ -188,6 +190,59 @@ func TestMetricsAreAccurate(t *testing.T) {
 			t.Errorf("components are %v, resident %v", mem, rss)
 		}
 	})
+}
+
+// TestMetricsOfRings: the page says of writes that went out together what the
+// loops have counted, also where the system allows none.
+func TestMetricsOfRings(t *testing.T) {
+	const clients = 300 // of one loop, which answers them in one round: enough for a ring
+	eachBackend(t, func(t *testing.T, o Options) {
+		o.Loop.Loops = 1
+		entered, gate := make(chan struct{}), make(chan struct{})
+		s := startServer(t, o, func(s *Server) {
+			testMethods(s)
+			s.HandleRaw("hold", func(c *Call) error {
+				close(entered)
+				<-gate
+				return c.Result([]byte("1"))
+			}, Inline())
+		})
+		open := sync.OnceFunc(func() { close(gate) })
+		t.Cleanup(open)
+		peers := make([]*peer, clients)
+		for i := range peers {
+			peers[i] = dial(t, s.TCPAddr())
+		}
+		eventually(t, "all are open", func() bool { return s.Stats().Clients == clients })
+		peers[0].send(`{"jsonrpc":"2.0","id":1,"method":"hold"}` + "\n")
+		<-entered
+		for _, p := range peers[1:] {
+			p.send(`{"jsonrpc":"2.0","id":1,"method":"echo","params":[1]}` + "\n")
+		}
+		open()
+		for _, p := range peers {
+			p.line()
+		}
+		// A client may have its answer before the loop has counted that.
+		var rings, batched float64
+		eventually(t, "the page agrees with the loops", func() bool {
+			st, m := s.Stats().Loop, scrape(t, s)
+			rings, batched = value(t, m, "rookery_loop_rings", ""), value(t, m, "rookery_loop_batched_writes_total", "")
+			return rings == float64(st.Rings) && batched == float64(st.Batched)
+		})
+		if o.Loop.Portable && rings+batched != 0 {
+			t.Errorf("%v rings and %v writes of loops that have none", rings, batched)
+		}
+		t.Logf("%v rings, %v writes", rings, batched)
+	})
+	// Where there is no ring zeros are equal to anything's zeros.
+	var text strings.Builder
+	page{&text}.traffic(&loop.Stats{Rings: 3, Batched: 41})
+	for _, want := range []string{"\nrookery_loop_rings 3\n", "\nrookery_loop_batched_writes_total 41\n"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %q in\n%s", want, text.String())
+		}
+	}
 }
 
 // TestMetricsAreDescribed: every family has help and a type, is listed, has
