@@ -29,6 +29,8 @@ type amend struct {
 	to   *Link
 	told bool   // everybody has greeted us since
 	last uint64 // number of the latest merge then
+	// by is until when it waits for us: its view may have us alive before ours has it.
+	by time.Duration
 }
 
 // returns notes until when a peer that has returned may owe us something, 0: it
@@ -55,7 +57,7 @@ func (a *amends) greeted(c *Core, l *Link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a.asked = slices.DeleteFunc(a.asked, func(m amend) bool { return m.to == l })
-	a.asked = append(a.asked, amend{to: l})
+	a.asked = append(a.asked, amend{to: l, by: c.o.Now() + gatherMax})
 }
 
 // step tells those who wait that there is nothing more.
@@ -73,10 +75,15 @@ func (a *amends) step(c *Core, now time.Duration) {
 	for n := range c.merging.m {
 		oldest = min(oldest, n)
 	}
-	a.asked = slices.DeleteFunc(a.asked, func(m amend) bool { return !m.to.alive.Load() })
 	left := a.asked[:0]
 	for _, m := range a.asked {
-		if !m.told {
+		switch alive := m.to.alive.Load(); {
+		case !alive && now < m.by:
+			left = append(left, m)
+			continue
+		case !alive:
+			continue
+		case !m.told:
 			m.told, m.last = true, c.merging.last
 		}
 		if oldest <= m.last || m.to.must(batch.Data, nothingMore) != nil {

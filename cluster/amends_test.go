@@ -43,6 +43,38 @@ func TestCoreWaitsForAmends(t *testing.T) {
 	}
 }
 
+// A greeting may be faster than the view in which its peer is alive: it is answered
+// then, and not forgotten. One that does not return is.
+func TestCoreMakesAmendsToWhomItSeesLater(t *testing.T) {
+	for _, returns := range []bool{true, false} {
+		w := newTestCores(t, 4, true)
+		p, q := w.procs[0], w.procs[1]
+		w.recover(100 * time.Millisecond)
+		l, back := p.core.linkOf(q.id.Incarnation), q.core.linkOf(p.id.Incarnation)
+		back.alive.Store(false)
+		l.judged(false, w.now)
+		l.judged(true, w.now)
+		p.core.greet(l)
+		w.recover(100 * time.Millisecond)
+		if !p.core.owing() || len(q.core.amends.asked) != 1 {
+			t.Fatalf("owing %v, %d wait", p.core.owing(), len(q.core.amends.asked))
+		}
+		if returns {
+			back.alive.Store(true)
+			w.recover(100 * time.Millisecond)
+			if p.core.owing() {
+				t.Error("it has nothing to bring, and has not said so")
+			}
+		} else {
+			w.recover(gatherMax)
+		}
+		if n := len(q.core.amends.asked); n != 0 {
+			t.Errorf("returns %v: %d wait", returns, n)
+		}
+		w.ok(t)
+	}
+}
+
 // A copy that hears of a newer home tells the one that it knew: a split has ended,
 // and nobody else may know both.
 func TestCoreTellsTheFormerHome(t *testing.T) {
