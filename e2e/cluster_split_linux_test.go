@@ -41,7 +41,7 @@ func TestClusterNetwork(t *testing.T) {
 		c.start(m)
 	}
 	c.settled()
-	s := &splits{w: w, c: c, a: c.newAudience(audienceOfFaults() / 5)}
+	s := &splits{w: w, c: c, a: c.newAudience(audienceOfFaults())}
 	t.Run("3 and 1", s.threeAndOne)
 	t.Run("2 and 2", s.twoAndTwo)
 	t.Run("one way", s.oneWay)
