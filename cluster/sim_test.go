@@ -150,9 +150,10 @@ func decided() (s string) {
 func missedAllowed(n int) int { return 1 + n/500 }
 
 // doubledAllowed is in how many of n seeds a client may have an event twice that it
-// should have once. It was in 1 of 200 to 300 when this was written: a bound near
-// that would fail for other commits by chance.
-func doubledAllowed(n int) int { return 2 + n/100 }
+// should have once. It was in 1 of 1,179 when this was written: a client came to
+// the other side of a split some milliseconds after that had healed, and before
+// its home there saw it, so that nobody knew that there is more to wait for.
+func doubledAllowed(n int) int { return 1 + n/200 }
 
 // regressions are seeds that found something, each with what it was then.
 var regressions = []struct {
