@@ -183,7 +183,7 @@ func (f *Fleet) Ramp(ctx context.Context, n int, perSecond float64) (RampResult,
 	f.mu.Lock()
 	have := f.mu.want
 	f.mu.Unlock()
-	if n < have || n > f.o.Clients || perSecond <= 0 {
+	if n < have || n > f.o.Clients || perSecond <= 0 || !rates(perSecond) {
 		return r, fmt.Errorf("%w: a ramp from %d to %d clients of %d at %g a second", ErrOptions, have, n, f.o.Clients, perSecond)
 	}
 	s, err := f.open(ctx)
@@ -231,7 +231,7 @@ var errStarved = errors.New("load: the load processes do not answer: the machine
 
 // Rate makes perSecond calls due a second, from now on; 0: none.
 func (f *Fleet) Rate(ctx context.Context, perSecond float64) error {
-	if perSecond < 0 || perSecond > rateMax {
+	if !rates(perSecond) {
 		return fmt.Errorf("%w: a rate of %g", ErrOptions, perSecond)
 	}
 	return f.each(ctx, order{Op: opRate, PerSecond: perSecond / float64(len(f.members))})
@@ -246,7 +246,7 @@ func (f *Fleet) Spread(ctx context.Context, on bool) error {
 // random moment within over, which come back by themselves. A client in the
 // middle of a call finishes it first. It returns at once.
 func (f *Fleet) Reconnect(ctx context.Context, share float64, over time.Duration) error {
-	if share < 0 || share > 1 || over < 0 {
+	if !shares(share) || over < 0 {
 		return fmt.Errorf("%w: a wave of %g within %v", ErrOptions, share, over)
 	}
 	return f.each(ctx, order{Op: opShake, Share: share, Over: over})
@@ -348,8 +348,8 @@ func (f *Fleet) generator() Generator {
 	return g
 }
 
-// Pids returns the process ids of the load processes.
-func (f *Fleet) Pids() []int {
+// PIDs returns the process ids of the load processes.
+func (f *Fleet) PIDs() []int {
 	var list []int
 	for _, m := range f.members {
 		list = append(list, m.PID())

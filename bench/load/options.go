@@ -169,11 +169,9 @@ func (o *Options) check() error {
 		return bad("%d targets; give 1 to %d", len(o.Targets), targetsMax)
 	case o.Clients < 1 || o.Clients > clientsMax:
 		return bad("%d clients; give 1 to %d", o.Clients, clientsMax)
-	case o.Ramp <= 0 || o.Rate < 0 || o.Publish < 0:
-		return bad("rates cannot be negative, and the ramp not 0")
-	case o.Rate > rateMax || o.Ramp > rateMax || o.Publish > rateMax:
-		return bad("no rate above %d a second", rateMax)
-	case o.Idle < 0 || o.Idle > 1 || o.Notify < 0 || o.Notify > 1:
+	case o.Ramp <= 0 || !rates(o.Ramp, o.Rate, o.Publish):
+		return bad("rates lie between 0 and %d a second, and the ramp is not 0", rateMax)
+	case !shares(o.Idle, o.Notify):
 		return bad("shares lie between 0 and 1")
 	case o.Burst < 1 || o.Burst > burstMax:
 		return bad("a burst of %d; give 1 to %d", o.Burst, burstMax)
@@ -198,6 +196,15 @@ func (o *Options) check() error {
 		}
 	}
 	return o.Size.check()
+}
+
+// rates and shares report whether all of list may be one; what is no number may
+// not.
+func rates(list ...float64) bool  { return within(list, rateMax) }
+func shares(list ...float64) bool { return within(list, 1) }
+
+func within(list []float64, most float64) bool {
+	return !slices.ContainsFunc(list, func(v float64) bool { return !(v >= 0 && v <= most) })
 }
 
 // Bounds of options: beyond them numbers are mistakes, or would overflow.

@@ -125,7 +125,7 @@ func TestRunGivesUpWhereNobodyIsLetIn(t *testing.T) {
 // A load process that is killed is an error of every method.
 func TestLoadProcessIsKilled(t *testing.T) {
 	f, ctx := begin(t, lineOptions((&lineServer{}).serve(t)))
-	if err := syscall.Kill(f.Pids()[0], syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(f.PIDs()[0], syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Hold(ctx, patience); err == nil || !strings.Contains(err.Error(), "killed") {
@@ -152,7 +152,7 @@ func coordinate(target string) error {
 	if _, err := f.Ramp(context.Background(), 10, 1000); err != nil {
 		return err
 	}
-	fmt.Println(f.Pids())
+	fmt.Println(f.PIDs())
 	return f.Hold(context.Background(), patience)
 }
 

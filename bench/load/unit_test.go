@@ -86,7 +86,8 @@ func TestOptionsAreChecked(t *testing.T) {
 	for name, spoil := range map[string]func(*Options){
 		"protocol": func(o *Options) { o.Protocol = "x" }, "no target": func(o *Options) { o.Targets = nil },
 		"clients": func(o *Options) { o.Clients = 0 }, "ramp": func(o *Options) { o.Ramp = -1 }, "rate": func(o *Options) { o.Rate = -1 },
-		"rates": func(o *Options) { o.Rate = 1e9 }, "idle": func(o *Options) { o.Idle = 1.1 }, "notify": func(o *Options) { o.Notify = -1 },
+		"rates": func(o *Options) { o.Rate = 1e9 }, "no number": func(o *Options) { o.Rate = math.NaN() }, "no share": func(o *Options) { o.Idle = math.NaN() },
+		"no ramp": func(o *Options) { o.Ramp = math.NaN() }, "idle": func(o *Options) { o.Idle = 1.1 }, "notify": func(o *Options) { o.Notify = -1 },
 		"burst": func(o *Options) { o.Burst = 65 }, "time": func(o *Options) { o.Think = -1 }, "retry": func(o *Options) { o.RetryMin, o.RetryMax = 2, 1 },
 		"pool": func(o *Options) { o.Pool = -1 }, "processes": func(o *Options) { o.Processes = -1 }, "workload": func(o *Options) { o.Workload = "x" },
 		"args": func(o *Options) { o.Args = json.RawMessage("{") }, "stream": func(o *Options) { o.NoStream = true },
