@@ -295,10 +295,16 @@ func (c *nest) nodeLost(a *audience) {
 	c.crewed(n[0])
 	a.served()
 	for i, l := range a.members {
-		status, answer, err := l.call(t.Context(), n[0], 1000+i, "echo", `{"text":"x"}`)
-		if err != nil || status != http.StatusOK {
-			t.Errorf("client %d: status %d, %v, %s", i, status, err, answer)
-		}
+		eventually(t, "answer", func() bool {
+			status, answer, err := l.call(t.Context(), n[0], 1000+i, "echo", `{"text":"x"}`)
+			if status == http.StatusServiceUnavailable {
+				return false // the session is on its way to the worker that has its stream
+			}
+			if err != nil || status != http.StatusOK {
+				t.Errorf("client %d: status %d, %v, %s", i, status, err, answer)
+			}
+			return true
+		})
 	}
 	c.start(n[1])
 	c.crewed()
