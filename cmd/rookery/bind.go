@@ -36,9 +36,9 @@ func awaitFree(ctx context.Context, ls []listener, patience time.Duration, note 
 
 func awaitPort(ctx context.Context, l listener, note func(string)) error {
 	for tries := 0; ; tries++ {
-		ln, err := net.Listen("tcp", l.addr)
+		err := tryBind(ctx, l.addr)
 		if err == nil {
-			return ln.Close()
+			return nil
 		}
 		if !errors.Is(err, syscall.EADDRINUSE) {
 			return fmt.Errorf("--%s: %w", l.name, err)
