@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +99,41 @@ func TestNodesExcept(t *testing.T) {
 	if got := c.except(1, 3); len(got) != 2 || got[0] != 0 || got[1] != 2 {
 		t.Errorf("got %v", got)
 	}
+}
+
+// A port that one process has chosen no other one does, until the first has ended.
+func TestPortsAreReserved(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("there are no names that end with a process")
+	}
+	a, err := freeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reserve(int(a.Port())) {
+		t.Errorf("port %d is chosen twice", a.Port())
+	}
+	port := 1<<16 + os.Getpid() // of no other test that runs now
+	other, err := net.Listen("unix", fmt.Sprintf("@rookery-port-%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reserve(port) {
+		t.Error("the port of another process is chosen")
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !reserve(port) {
+		t.Fatal("a port that is free again is not chosen")
+	}
+	chosen.Lock()
+	defer chosen.Unlock()
+	last := len(chosen.names) - 1
+	if err := chosen.names[last].Close(); err != nil { // for the next run of this test
+		t.Error(err)
+	}
+	chosen.names = chosen.names[:last]
 }
 
 // Only of a node that nobody ends it is told that it has ended.

@@ -88,16 +88,11 @@ func (c *nodes) configure(s clusterSetup) error {
 		return err
 	}
 	addrs := make([][nodePorts]netip.AddrPort, s.count)
-	taken := map[netip.AddrPort]bool{}
 	for i := range addrs {
-		for p := 0; p < nodePorts; {
-			a, err := freeAddr()
-			if err != nil {
+		for p := range addrs[i] {
+			var err error
+			if addrs[i][p], err = freeAddr(); err != nil {
 				return err
-			}
-			if !taken[a] {
-				taken[a], addrs[i][p] = true, a
-				p++
 			}
 		}
 	}

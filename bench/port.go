@@ -8,7 +8,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
+	"sync"
+	"syscall"
 )
 
 // Ports of servers under test lie below the usual range of source ports, so
@@ -20,10 +23,14 @@ const (
 	portTries = 100
 )
 
-// freeAddr returns a loopback address on which nobody listens now.
+// freeAddr returns a loopback address on which nobody listens now, and which no
+// other call chooses, of this process or of another one, as long as this one lives.
 func freeAddr() (netip.AddrPort, error) {
 	for range portTries {
 		port := portFirst + rand.IntN(portLast-portFirst)
+		if !reserve(port) {
+			continue
+		}
 		a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port))
 		l, err := net.Listen("tcp4", a.String())
 		if err == nil {
@@ -31,6 +38,32 @@ func freeAddr() (netip.AddrPort, error) {
 		}
 	}
 	return netip.AddrPort{}, fmt.Errorf("bench: no free port between %d and %d on 127.0.0.1 after %d tries", portFirst, portLast, portTries)
+}
+
+// chosen keeps the names of ports that were chosen. A server listens some time
+// after its port was chosen: of 24 suites, four side by side, one had a port that
+// another one had chosen too.
+var chosen struct {
+	sync.Mutex
+	names []net.Listener
+}
+
+// reserve reports whether the port is ours among those who choose like this. The
+// name is that of an abstract unix socket, which the kernel forgets with the
+// process and which is, like ports, one of the network namespace. Where there
+// are no such names every port is ours.
+func reserve(port int) bool {
+	if runtime.GOOS != "linux" {
+		return true
+	}
+	name, err := net.Listen("unix", fmt.Sprintf("@rookery-port-%d", port))
+	if err != nil {
+		return !errors.Is(err, syscall.EADDRINUSE)
+	}
+	chosen.Lock()
+	defer chosen.Unlock()
+	chosen.names = append(chosen.names, name)
+	return true
 }
 
 const (
