@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -16,13 +17,23 @@ import (
 	"github.com/rookery-server/rookery/session"
 )
 
+// exposures are the buffers of pages that were written. A process whose clients
+// leave no garbage collects because somebody looks at it, if for nothing else:
+// what a page leaves is what such a process collects.
+var exposures = sync.Pool{New: func() any { return new(exposure) }}
+
+type exposure struct{ plain, out bytes.Buffer }
+
 // expose writes everything in Prometheus text format, each family under its
 // help and type.
 func (s *Server) expose(w io.Writer) error {
-	var plain, out bytes.Buffer
-	s.metrics.set.WritePrometheus(&plain)
-	annotate(&out, plain.Bytes())
-	_, err := w.Write(out.Bytes())
+	e := exposures.Get().(*exposure)
+	defer exposures.Put(e)
+	e.plain.Reset()
+	e.out.Reset()
+	s.metrics.set.WritePrometheus(&e.plain)
+	annotate(&e.out, e.plain.Bytes())
+	_, err := w.Write(e.out.Bytes())
 	return err
 }
 
@@ -30,22 +41,22 @@ func (s *Server) expose(w io.Writer) error {
 // first one. Comment lines are left out: the library writes some, without help,
 // when its process-wide switch for metadata is on.
 func annotate(dst *bytes.Buffer, src []byte) {
-	last := ""
+	var last []byte
 	for line := range bytes.Lines(src) {
 		if line[0] == '#' {
 			continue
 		}
-		name := string(line[:bytes.IndexAny(line, "{ ")])
-		if _, ok := families[name]; !ok {
-			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
-				if base, cut := bytes.CutSuffix([]byte(name), []byte(suffix)); cut {
-					name = string(base)
+		name := line[:bytes.IndexAny(line, "{ ")]
+		if _, ok := families[string(name)]; !ok {
+			for _, suffix := range [...]string{"_bucket", "_sum", "_count"} {
+				if bytes.HasSuffix(name, []byte(suffix)) {
+					name = name[:len(name)-len(suffix)]
 				}
 			}
 		}
-		if name != last {
+		if !bytes.Equal(name, last) {
 			last = name
-			f := families[name]
+			f := families[string(name)]
 			fmt.Fprintf(dst, "# HELP %s %s\n# TYPE %s %s\n", name, f.help, name, f.kind)
 		}
 		dst.Write(line)
