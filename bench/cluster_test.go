@@ -106,7 +106,7 @@ func TestPortsAreReserved(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("there are no names that end with a process")
 	}
-	a, err := freeAddr()
+	a, err := FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -91,7 +91,7 @@ func (c *nodes) configure(s clusterSetup) error {
 	for i := range addrs {
 		for p := range addrs[i] {
 			var err error
-			if addrs[i][p], err = freeAddr(); err != nil {
+			if addrs[i][p], err = FreeAddr(); err != nil {
 				return err
 			}
 		}

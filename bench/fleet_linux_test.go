@@ -173,7 +173,7 @@ func TestFleetFails(t *testing.T) {
 }
 
 func TestFleetNobodyListens(t *testing.T) {
-	addr, err := freeAddr()
+	addr, err := FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}

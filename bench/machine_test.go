@@ -31,7 +31,7 @@ func TestProcField(t *testing.T) {
 }
 
 func TestFreeAddr(t *testing.T) {
-	a, err := freeAddr()
+	a, err := FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}

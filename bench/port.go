@@ -23,9 +23,9 @@ const (
 	portTries = 100
 )
 
-// freeAddr returns a loopback address on which nobody listens now, and which no
+// FreeAddr returns a loopback address on which nobody listens now, and which no
 // other call chooses, of this process or of another one, as long as this one lives.
-func freeAddr() (netip.AddrPort, error) {
+func FreeAddr() (netip.AddrPort, error) {
 	for range portTries {
 		port := portFirst + rand.IntN(portLast-portFirst)
 		if !reserve(port) {

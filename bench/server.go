@@ -87,7 +87,7 @@ func startServer(ctx context.Context, self []string, p program) (*server, error)
 func tryServer(ctx context.Context, self []string, p program) (*server, error) {
 	s := &server{program: p}
 	for range p.ports {
-		a, err := freeAddr()
+		a, err := FreeAddr()
 		if err != nil {
 			return nil, err
 		}

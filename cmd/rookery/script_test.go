@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/rookery-server/rookery/bench"
 )
 
 // The test binary is the command too: scripts run it as "rookery".
@@ -65,20 +66,13 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdPorts sets variables to addresses that are free now: ports NAME... They lie
-// below the usual range of source ports: until somebody listens there no outgoing
-// connection of the machine may take one.
+// cmdPorts sets variables to addresses that are free now, and that no other script
+// is given: ports NAME...
 func cmdPorts(ts *testscript.TestScript, neg bool, args []string) {
-	const first, last, tries = 10000, 20000, 100
 	for _, name := range args {
-		var ln net.Listener
-		err := errors.New("no try")
-		for i := 0; err != nil && i < tries; i++ {
-			ln, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(last-first)))
-		}
+		a, err := bench.FreeAddr()
 		ts.Check(err)
-		ts.Setenv(name, ln.Addr().String())
-		ts.Check(ln.Close())
+		ts.Setenv(name, a.String())
 	}
 }
 
