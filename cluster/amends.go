@@ -14,15 +14,20 @@ import (
 // until it has brought their events to their homes, a client that comes from
 // there cannot be told what it has had. So it says when it has. It says so to who
 // has greeted it, when everybody has told it which sessions they took over, and
-// the homes and their copies have what it had more. Until then, and for gatherMax
-// at most, a client that names an event which its session's home lacks waits: see
-// Gathering.
+// the homes and their copies have what it had more. Until then a client that names
+// an event which its session's home lacks waits, see Gathering, and so do
+// publications, see heldBack: for gatherMax at most once the peer has greeted us,
+// and for owedMax since it is alive in our view. On a machine with far too much to
+// do a link comes up seconds after gossip has told of the peer.
 type amends struct {
 	owed atomic.Int64 // until when any peer owes us that
 
 	asked []amend       // guarded by Core.mu; who waits for us to say so
 	look  time.Duration // when they are looked at again; Step uses it
 }
+
+// owedMax is less than publications wait for their copies.
+const owedMax = 4 * time.Second
 
 // amend is a peer that has greeted us.
 type amend struct {

@@ -32,7 +32,7 @@ func TestCoreWaitsForAmends(t *testing.T) {
 		if p.core.owing() != has {
 			t.Errorf("has something %v: owing %v", has, p.core.owing())
 		}
-		w.recover(gatherMax)
+		w.recover(owedMax)
 		if p.core.owing() {
 			t.Error("waited for in vain")
 		}
@@ -40,6 +40,37 @@ func TestCoreWaitsForAmends(t *testing.T) {
 			t.Errorf("has something %v: %d wait", has, len(q.core.amends.asked))
 		}
 		w.ok(t)
+	}
+}
+
+// What a peer that has returned owes is due from its greeting on: before, its link
+// may not be up.
+func TestCoreCountsFromTheGreeting(t *testing.T) {
+	l := newTestCores(t, 2, true).procs[0].core.links[0]
+	owes := func() time.Duration { return time.Duration(l.owes.Load()) }
+	now := time.Minute
+	l.judged(false, now)
+	if l.greets(now); owes() != 0 {
+		t.Error("the dead owe nothing")
+	}
+	l.judged(true, now)
+	if want := now + gatherMax; owes() != want {
+		t.Errorf("its greeting was faster than the view: until %v, not %v", owes(), want)
+	}
+	l.judged(false, now)
+	l.judged(true, now)
+	if want := now + owedMax; owes() != want {
+		t.Errorf("it has not greeted us: until %v, not %v", owes(), want)
+	}
+	now += 3 * time.Second
+	if l.greets(now); owes() != now+owedMax-3*time.Second {
+		t.Errorf("a greeting makes it longer: until %v", owes())
+	}
+	l.judged(false, now)
+	l.judged(true, now)
+	now += time.Second
+	if l.greets(now); owes() != now+gatherMax {
+		t.Errorf("it has greeted us: until %v, not %v", owes(), now+gatherMax)
 	}
 }
 

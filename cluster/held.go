@@ -22,7 +22,7 @@ type heldOne struct {
 
 // heldMax is longer than it takes from the arrival of what waited in a link until
 // its peer is alive in our view, and owes nothing.
-const heldMax = 2 * gatherMax
+const heldMax = owedMax + gatherMax
 
 // holds reports whether what a peer publishes has to wait.
 func (h *heldBack) holds(c *Core, l *Link, now time.Duration) bool {

@@ -24,9 +24,19 @@ func (l *Link) judged(alive bool, now time.Duration) {
 		l.died = true
 		l.said.Store(math.MaxInt64)
 		l.core.amends.returns(l, 0)
-	case l.died:
-		l.said.CompareAndSwap(math.MaxInt64, int64(now+outdatedMax)) // else its greeting was faster
+	case l.died && l.said.CompareAndSwap(math.MaxInt64, int64(now+outdatedMax)):
+		l.core.amends.returns(l, now+owedMax)
+	case l.died: // its greeting was faster
 		l.core.amends.returns(l, now+gatherMax)
+	}
+}
+
+// greets notes that the peer has greeted us: all it had sent before has come, and
+// what it may owe us is due.
+func (l *Link) greets(now time.Duration) {
+	l.said.Store(0)
+	if owes := l.owes.Load(); owes > int64(now+gatherMax) {
+		l.owes.CompareAndSwap(owes, int64(now+gatherMax)) // or it has died, or said that it owes nothing
 	}
 }
 

@@ -105,7 +105,7 @@ func (in *inbound) publish(r *reader, _ batch.Lane) error {
 	flags := r.uint8()
 	p.acked, p.began = flags&flagAcked != 0, flags&flagBegan != 0
 	if p.began {
-		in.l.said.Store(0)
+		in.l.greets(in.l.core.o.Now())
 	}
 	p.view, p.origin = r.uint64(), r.origin()
 	p.payload = slices.Clone(r.rest())
