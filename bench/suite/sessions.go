@@ -131,7 +131,7 @@ func (r *run) spread(f *load.Fleet) error {
 // sessionCalls sets the checks of calls, from what clients saw and from the
 // nodes' metrics before and after sent calls, those of the phase among them.
 func (r *run) sessionCalls(p *load.PhaseResult, before, after []wire.Metrics, sent int64) {
-	r.forwarded("performance.sessions", "performance.session-errors", p, before, after, sent)
+	r.forwarded("performance.sessions", "performance.session", p, before, after, sent)
 	r.lookups(before, after)
 }
 
@@ -164,9 +164,13 @@ func (r *run) lookups(before, after []wire.Metrics) {
 
 // forwarded sets the checks of the rate and the errors of calls, and says which
 // share of them was forwarded.
-func (r *run) forwarded(rate, errors string, p *load.PhaseResult, before, after []wire.Metrics, sent int64) {
+//
+// A machine that is full serves fewer calls than are due, and those that it sends
+// need not fail: what could not be sent is a figure of its own.
+func (r *run) forwarded(rate, calls string, p *load.PhaseResult, before, after []wire.Metrics, sent int64) {
 	r.measured(rate, p.PerSecond, int(p.Corrected.Count))
-	r.measured(errors, percent(p.Counts.Failures()+p.Counts.Dropped, p.Counts.Due), int(p.Counts.Sent))
+	r.measured(calls+"-errors", percent(p.Counts.Failures(), p.Counts.Sent), int(p.Counts.Sent))
+	r.measured(calls+"-dropped", percent(p.Counts.Dropped, p.Counts.Due), int(p.Counts.Due))
 	var forwarded float64
 	for i := range after {
 		forwarded += after[i].Total(forwardMetric) - before[i].Total(forwardMetric)
@@ -197,7 +201,7 @@ func (r *run) sticky(f *load.Fleet) error {
 	if err != nil {
 		return err
 	}
-	r.forwarded("performance.sticky", "performance.sticky-errors", p, before, after, sentAfter-sent)
+	r.forwarded("performance.sticky", "performance.sticky", p, before, after, sentAfter-sent)
 	return f.Spread(r.ctx, true)
 }
 
