@@ -148,6 +148,9 @@ func TestNodesDie(t *testing.T) {
 	if err := <-deaths; err.Error() != "n1 ended by itself: exit status 3" {
 		t.Error(err)
 	}
+	if err := c.kill(0); err != nil { // and waited for
+		t.Errorf("killing what has ended: %v", err)
+	}
 	n.argv = []string{"cat"} // ends with its input
 	if err := c.start(0); err != nil {
 		t.Fatal(err)

@@ -151,7 +151,9 @@ func (c *nodes) start(i int) error {
 	return nil
 }
 
-// kill ends a node with SIGKILL. It does not wait for that.
+// kill ends a node with SIGKILL and does not wait for that. One that has ended,
+// as of a signal to all its processes, is fine: the end of one that nobody asked
+// for is told to died.
 func (c *nodes) kill(i int) error {
 	n := c.list[i]
 	p := n.process
@@ -159,6 +161,9 @@ func (c *nodes) kill(i int) error {
 	n.asked.Store(true)
 	err := p.cmd.Process.Kill()
 	c.wg.Go(func() { _ = p.stop() }) // its error is its signal
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
 	return err
 }
 
