@@ -20,11 +20,11 @@ func (c *Core) runAnswers() {
 	}
 }
 
-// settleWaits is for how many HoldTimeouts after a loss requests for sessions that
-// are known here wait for who takes these over: of tens of thousands of clients
-// that return at once the first come before a busy machine has taken their
-// sessions over. Turned away they would come again, behind all others.
-const settleWaits = 2
+// settleWaits is for how many HoldTimeouts after a loss requests wait for who takes
+// their sessions over: of tens of thousands of clients that return at once the
+// first come before a busy machine has taken their sessions over. Turned away they
+// would come again, behind all others.
+const settleWaits = 4
 
 // holdsOn reports whether a request that has waited for HoldTimeout waits on, for
 // what a loss has left to do, and gives it the time. mu is held.
@@ -33,9 +33,16 @@ func (t *routes) holdsOn(c *Core, r *route, now time.Duration) bool {
 	if !r.repeat || t.lost == 0 || now >= until {
 		return false
 	}
-	if _, known := c.o.Store.Find(r.id); !known && !r.unsure && !r.doubted {
-		return false
-	}
 	r.deadline = until
 	return true
+}
+
+// mayBeFound reports whether a session may turn up: not all have been asked, or one
+// of them was not sure. mu is held.
+func (r *route) mayBeFound(c *Core) bool {
+	if !r.asked || r.unsure || r.doubted {
+		return true
+	}
+	_, known := c.o.Store.Find(r.id)
+	return known
 }

@@ -41,7 +41,8 @@ type route struct {
 	tried    []*Link
 	unsure   bool          // one of them may know it soon
 	waited   int           // how often one that is not sure was asked once more
-	doubted  bool          // one of them was unsure in an earlier round
+	asked    bool          // all were asked, in this round or an earlier one
+	doubted  bool          // one of them was unsure then
 	left     *leftover     // what is here of it, although its home does not know it
 	retryAt  time.Duration // 0: not now
 	deadline time.Duration // of retrying
@@ -229,9 +230,10 @@ func (r *route) mayAsk(l *Link) bool {
 // a node is away that may know it, nobody can say that it is gone. mu is held.
 func (c *Core) exhausted(r *route) {
 	now := c.o.Now()
+	r.asked = true
 	why := RefusedUnknown
 	if c.plan.Load().lost || r.unsure || c.taking.on.Load() {
-		if now < r.deadline {
+		if now < r.deadline || r.mayBeFound(c) && c.routes.holdsOn(c, r, now) {
 			r.doubted = r.doubted || r.unsure
 			r.tried, r.named, r.unsure, r.waited, r.retryAt = nil, home{}, false, 0, now+routeAgain
 			return
@@ -340,7 +342,7 @@ func (t *routes) expire(c *Core, now time.Duration) {
 		sent := r.retryAt == r.deadline // and nobody has said that it is elsewhere
 		r.retryAt = 0
 		late := now >= r.deadline
-		if late && t.holdsOn(c, r, now) {
+		if late && r.mayBeFound(c) && t.holdsOn(c, r, now) {
 			if sent {
 				r.retryAt = r.deadline
 			}

@@ -265,7 +265,7 @@ func (c *Core) unanswered(r *route, by *Link) {
 	case !r.repeat:
 		c.refuse(r, RefusedLost)
 	case r.at == by:
-		r.at, r.via, r.taken, r.tried, r.named, r.waited = nil, nil, false, nil, home{}, 0
+		r.at, r.via, r.taken, r.asked, r.tried, r.named, r.waited = nil, nil, false, false, nil, home{}, 0
 		r.retryAt = c.o.Now() + routeAgain
 	}
 }

@@ -93,7 +93,7 @@ func (t *routes) viewChanged(c *Core, died []*Link, v *View) {
 		switch {
 		case !lost && !unsent:
 		case r.msg != nil && r.repeat:
-			r.at, r.via, r.taken, r.tried, r.named, r.waited = nil, nil, false, nil, home{}, 0
+			r.at, r.via, r.taken, r.asked, r.tried, r.named, r.waited = nil, nil, false, false, nil, home{}, 0
 			r.retryAt, r.deadline = now, now+c.o.HoldTimeout
 		case unsent, // it may have arrived: who has it says so
 			r.msg != nil && v.mayReturn(r.at.peer.PeerID):
