@@ -35,7 +35,7 @@ func decline(t *testing.T, meanwhile func(from *proc, ref uint64, to *Link)) (w 
 func TestCoreKeepsWhatMayComeBack(t *testing.T) {
 	w, id := decline(t, func(from *proc, ref uint64, to *Link) {
 		to.in.bind(5, ref) // it was at home there before
-		to.in.digests(&partitionSet{})
+		to.in.addTo(newDigests(&partitionSet{}), &partitionSet{})
 	})
 	if w.homeAt(id) != w.procs[0] {
 		t.Error("not taken back")

@@ -239,64 +239,6 @@ func (in *inbound) reset(r *reader, _ batch.Lane) error {
 	return nil
 }
 
-// digest compares what the peer says that we hold of it with what we hold.
-// Copies of partitions that it does not keep here get out of date: of those only
-// their home is remembered, until they are collected as leftovers.
-func (in *inbound) digest(r *reader, _ batch.Lane) error {
-	held, live := r.partitionSet(), r.partitionSet()
-	var theirs [partitions]uint64
-	for n := r.count(10); n > 0; n-- {
-		b := r.take(10)
-		if b == nil {
-			break
-		}
-		p := le.Uint16(b)
-		if p >= partitions {
-			return errMalformed
-		}
-		theirs[p] = le.Uint64(b[2:])
-	}
-	if err := r.end(); err != nil {
-		return err
-	}
-	ours := in.digests(&held)
-	var differ []uint16
-	for p := range uint16(partitions) {
-		if live.has(p) && theirs[p] != ours[p] {
-			differ = append(differ, p)
-		}
-	}
-	if len(differ) == 0 {
-		return nil
-	}
-	// Without room for it the next round says it again.
-	_ = in.l.send(batch.Bulk, appendPartitions([]byte{kindDiffer}, differ))
-	return nil
-}
-
-// digests returns the digest of each partition of the peer's that we hold. Of
-// sessions that are not kept here only the home is.
-func (in *inbound) digests(held *partitionSet) *[partitions]uint64 {
-	var sums [partitions]uint64
-	store := in.l.core.o.Store
-	in.each(func(ref uint64) uint64 {
-		s, ok := store.Load(ref)
-		if !ok || !in.holds(&s) {
-			return 0
-		}
-		part := shard.PartitionOf(shard.Key(s.ID))
-		if !held.has(part) {
-			in.let(ref, s.ID)
-			return 0
-		}
-		if !s.isPointer() {
-			sums[part] += store.Digest(ref)
-		}
-		return ref
-	})
-	return &sums
-}
-
 // let makes a pointer of a copy that the peer does not keep here. One that it has
 // just handed over to us is none: nobody else has all that came with it. Nor is
 // one that we have handed over to it: it may come back.
@@ -314,9 +256,3 @@ func (in *inbound) let(ref uint64, id ID) {
 		c.pointTo(ref, &s, in.l, s.Epoch)
 	}
 }
-
-// partitionSet is a set of partitions.
-type partitionSet [partitions / 64]uint64
-
-func (s *partitionSet) add(p uint16)      { s[p/64] |= 1 << (p % 64) }
-func (s *partitionSet) has(p uint16) bool { return s[p/64]&(1<<(p%64)) != 0 }

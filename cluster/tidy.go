@@ -147,50 +147,6 @@ func (t *tidying) step(c *Core, now time.Duration) {
 	t.collect(c)
 }
 
-// sendDigests tells each peer what it should hold of us.
-func (t *tidying) sendDigests(c *Core) {
-	var sums [partitions]uint64
-	c.o.Store.Range(0, func(ref uint64, s Session) bool {
-		if s.Home == 0 {
-			sums[partitionOf(s.ID)] += c.o.Store.Digest(ref)
-		}
-		return true
-	})
-	c.mu.Lock()
-	links := slices.Clone(c.links)
-	c.mu.Unlock()
-	for _, l := range links {
-		if l.alive.Load() {
-			_ = l.send(batch.Bulk, l.appendDigests(&sums)) // no room: the next round
-		}
-	}
-}
-
-// appendDigests appends kindDigest. Workers of this node have pointers, of which
-// nothing is compared.
-func (l *Link) appendDigests(sums *[partitions]uint64) []byte {
-	var held, live partitionSet
-	var b []byte
-	n := uint64(0)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i := range l.parts {
-		part := uint16(i)
-		if l.parts[i].state != partNone {
-			held.add(part)
-		}
-		if l.parts[i].state != partLive || l.sameNode() {
-			continue
-		}
-		if live.add(part); sums[part] != 0 {
-			b = le.AppendUint64(le.AppendUint16(b, part), sums[part])
-			n++
-		}
-	}
-	head := appendPartitionSet(appendPartitionSet([]byte{kindDigest}, &held), &live)
-	return append(binary.AppendUvarint(head, n), b...)
-}
-
 // differ: partitions of ours that a peer holds otherwise. Changes on their way
 // explain that once.
 func (in *inbound) differ(r *reader, _ batch.Lane) error {
