@@ -86,6 +86,8 @@ type eventShard struct {
 
 	duplicates uint64 // calls of appendAt that found the event
 
+	forks map[uint32]uint32 // of logs that were taken over here, by number; see fork.go
+
 	// free lists dead logs, used again in the order in which they died and only
 	// beyond logsResting: with 255 generations a number comes back after 16,000
 	// deaths in its shard at the earliest. Whoever holds the number of a dead
@@ -144,6 +146,7 @@ func (s *eventShard) shut(number uint32, l *eventLog) {
 	for l.first != 0 {
 		s.unlink(l, 0, l.first)
 	}
+	s.fork(number, 0)
 	if l.live, l.generation = false, l.generation+1; l.generation == 0 {
 		l.generation = 1
 	}

@@ -281,7 +281,7 @@ func (s *eventShard) addTo(st *EventsStats) {
 	defer s.mu.Unlock()
 	st.Logs += s.live
 	st.Events += s.events
-	st.Bytes += s.logs.memory() + s.entries.memory()
+	st.Bytes += s.logs.memory() + s.entries.memory() + int64(len(s.forks))*forkBytes
 	st.EvictedCount += s.removed[byCount]
 	st.EvictedBytes += s.removed[byBytes]
 	st.EvictedAge += s.removed[byAge]

@@ -58,7 +58,13 @@ func (e *Events) Has(log uint32, o Origin) bool {
 // it has: it takes its place there. It reports false, and changes nothing, if the
 // log has no such event above seq, or has another one of that number, or lost
 // events up to it.
-func (e *Events) Renumber(log, seq uint32, o Origin) bool {
+func (e *Events) Renumber(log, seq uint32, o Origin) bool { return e.renumber(log, seq, o, false) }
+
+// Move is Renumber also for a number above the one that the event has. Last rises
+// to it.
+func (e *Events) Move(log, seq uint32, o Origin) bool { return e.renumber(log, seq, o, true) }
+
+func (e *Events) renumber(log, seq uint32, o Origin, up bool) bool {
 	s := e.shard(log)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,46 +73,54 @@ func (e *Events) Renumber(log, seq uint32, o Origin) bool {
 		return false
 	}
 	s.clean(l)
-	return s.renumber(l, seq, o)
+	return s.renumber(l, seq, o, up)
 }
 
-func (s *eventShard) renumber(l *eventLog, seq uint32, o Origin) bool {
+func (s *eventShard) renumber(l *eventLog, seq uint32, o Origin, up bool) bool {
 	number, _ := s.bodies.find(o)
-	var prev, before, at uint32 // before at; behind which seq belongs; the event
-	for n := l.first; n != 0 && at == 0; {
-		switch en := s.entries.at(n - 1); {
+	var at, prev, before, last uint32 // the event; before it; behind which seq belongs
+	for n := l.first; n != 0; {
+		en := s.entries.at(n - 1)
+		switch {
 		case en.seq == seq:
 			return false
 		case number != 0 && en.body == number:
-			at = n
+			at, prev = n, last
 		case en.seq < seq:
-			prev, before = n, n
-		default:
-			prev = n
+			before = n
 		}
-		n = s.entries.at(n - 1).next
+		last, n = n, en.next
 	}
 	if at == 0 {
 		return false
 	}
 	en := s.entries.at(at - 1)
-	if en.seq < seq || seq <= l.floor[en.stream>>streamKindShift] {
+	if en.seq < seq && !up || seq <= l.floor[en.stream>>streamKindShift] {
 		return false
 	}
-	en.seq = seq
-	if prev == before { // it stands there already
-		return true
-	}
-	s.entries.at(prev - 1).next = en.next
-	if l.last == at {
-		l.last = prev
-	}
-	to := &l.first
-	if before != 0 {
-		to = &s.entries.at(before - 1).next
-	}
-	en.next, *to = *to, at
+	en.seq, l.seq = seq, max(l.seq, seq)
+	s.replace(l, prev, before, at)
 	return true
+}
+
+// At returns the number of the event of identity o, 0 if the log does not hold it.
+func (e *Events) At(log uint32, o Origin) (seq uint32) {
+	s := e.shard(log)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.find(log)
+	if l == nil {
+		return 0
+	}
+	if number, _ := s.bodies.find(o); number != 0 {
+		s.any(l, func(en *entry) bool {
+			if en.body == number {
+				seq = en.seq
+			}
+			return seq != 0
+		})
+	}
+	return seq
 }
 
 // Numbered reports whether a log has an event of that number.
@@ -208,6 +222,7 @@ func (e *Events) NextEpoch(log, takeover uint32) (newLog, last uint32) {
 	if next >= math.MaxUint32 {
 		return log, 0
 	}
+	s.fork(log, l.seq+1) // what it has drawn its client has had, or gets before anything else
 	l.seq = uint32(next)
 	return log, l.seq
 }
