@@ -67,7 +67,7 @@ func (s *Server) sendToSession(ref uint64, n *notice) error {
 	if seq == 0 { // the log took nothing
 		return s.o.Host.Send(to.st, n.framing(to.flags))
 	}
-	err := s.o.Host.Send(to.st, n.numbered(to.flags, to.stream, seq))
+	err := s.o.Host.Send(to.st, n.numbered(to.flags, to.stream, seq, s.forkOf(sess.Log, seq)))
 	if err != nil && body != 0 {
 		s.count.kept.Add(1) // the stream is about to close; the client may take it up again
 		return nil

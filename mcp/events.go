@@ -59,33 +59,61 @@ type Events interface {
 	// Restream makes the events of stream from numbered above after events of
 	// stream to and returns how many.
 	Restream(log, from, to, after uint32) (n int)
+
+	// Fork returns the lowest number that the client of a log may lack in another
+	// one of the session, of those below the range that NextEpoch has begun; 0 if
+	// the log was not taken over. Heard raises it: the client has had the number
+	// after and gets what follows. See fork.go.
+	Fork(log uint32) (fork uint32)
+	Heard(log, after uint32)
+	// Lacked makes the first event of a stream from least on, below below, a new
+	// one and returns its number, 0 if there is none, and a reference to its body.
+	Lacked(log, stream, least, below uint32) (seq, body uint32)
+	// At returns the number of o's event, 0 if it is not there; Move gives it
+	// another one, unless that is taken or lost.
+	At(log uint32, o Origin) (seq uint32)
+	Move(log, seq uint32, o Origin) bool
 }
 
 // epochShift divides an event's number: above is the takeover after which it was
 // drawn. Each home that takes over without the former's help begins a range.
 const epochShift = 22
 
+// Takeover returns after how many takeovers the number of an event was drawn.
+func Takeover(seq uint32) uint32 { return seq >> epochShift }
+
 // postBit marks the number of a stream that is the response to a POST; GET
 // streams have those of Session.Gets.
 const postBit = 1 << 31
 
-// An event's id is "stream-number", both in hexadecimal: a cursor in its own
-// stream, as the specification asks, and unique in its session.
-func appendEventID(dst []byte, stream, seq uint32) []byte {
+// An event's id is "stream-number" or, above the first range of numbers,
+// "stream-number-fork", all in hexadecimal: a cursor in its own stream, as the
+// specification asks, and unique in its session. A fork is below the range of the
+// number; 0 is none.
+func appendEventID(dst []byte, stream, seq, fork uint32) []byte {
 	dst = strconv.AppendUint(dst, uint64(stream), 16)
 	dst = append(dst, '-')
-	return strconv.AppendUint(dst, uint64(seq), 16)
+	dst = strconv.AppendUint(dst, uint64(seq), 16)
+	if fork == 0 || fork > seq>>epochShift<<epochShift {
+		return dst
+	}
+	return strconv.AppendUint(append(dst, '-'), uint64(fork), 16)
 }
 
 // parseEventID reads what appendEventID wrote, and nothing else.
-func parseEventID(id []byte) (stream, seq uint32, ok bool) {
+func parseEventID(id []byte) (stream, seq, fork uint32, ok bool) {
 	stream, n, ok := parseHex(id)
 	if !ok || n == len(id) || id[n] != '-' {
-		return 0, 0, false
+		return 0, 0, 0, false
 	}
 	id = id[n+1:]
 	seq, n, ok = parseHex(id)
-	return stream, seq, ok && n == len(id)
+	if !ok || n == len(id) {
+		return stream, seq, 0, ok
+	}
+	fork, digits, ok := parseHex(id[n+1:])
+	ok = ok && id[n] == '-' && n+1+digits == len(id) && fork > 0 && fork <= seq>>epochShift<<epochShift
+	return stream, seq, fork, ok
 }
 
 // parseHex reads a number of 1 to 8 digits and returns how many there were.

@@ -3,6 +3,7 @@ package mcp
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -25,6 +26,7 @@ type fakeLog struct {
 	last   uint32
 	floor  [2]uint32
 	events []fakeEvent
+	fork   uint32
 }
 
 type fakeEvent struct{ stream, seq, body uint32 }
@@ -147,17 +149,91 @@ func (e *fakeEvents) SetFloors(log uint32, floors [2]uint32) uint32 {
 }
 
 // NextEpoch knows 1024 epochs, of which the last is never begun.
-func (e *fakeEvents) NextEpoch(log, _ uint32) (uint32, uint32) {
+func (e *fakeEvents) NextEpoch(log, takeover uint32) (uint32, uint32) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	log, l := e.log(log)
 	l.last--
 	next := (l.last + 1<<16) | (1<<epochShift - 1) // further than a lost home can have got
+	next = max(next, (max(takeover, 1)<<epochShift)-1)
 	if next>>epochShift == 1023 || next < l.last {
 		return log, 0
 	}
+	l.fork = l.last + 1
 	l.last = next
 	return log, l.last
+}
+
+func (e *fakeEvents) Fork(log uint32) uint32 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if l := e.logs[log]; l != nil {
+		return l.fork
+	}
+	return 0
+}
+
+func (e *fakeEvents) Heard(log, after uint32) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := e.logs[log]
+	if l == nil || l.fork == 0 {
+		return
+	}
+	turn := (l.last + 1) >> epochShift
+	for _, ev := range append(slices.Clone(l.events), fakeEvent{seq: after}) {
+		if ev.seq>>epochShift < turn {
+			l.fork = max(l.fork, ev.seq+1)
+		}
+	}
+}
+
+func (e *fakeEvents) Lacked(log, stream, least, below uint32) (seq, body uint32) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := e.logs[log]
+	if l == nil {
+		return 0, 0
+	}
+	i := slices.IndexFunc(l.events, func(ev fakeEvent) bool { return ev.stream == stream && ev.seq >= least && ev.seq < below })
+	if i < 0 {
+		return 0, 0
+	}
+	ev := l.events[i]
+	l.last++
+	ev.seq = l.last
+	l.events = append(slices.Delete(l.events, i, i+1), ev)
+	e.refs[ev.body]++
+	return ev.seq, ev.body
+}
+
+func (e *fakeEvents) At(log uint32, o Origin) uint32 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if l := e.logs[log]; l != nil {
+		for _, ev := range l.events {
+			if e.origin[ev.body] == o {
+				return ev.seq
+			}
+		}
+	}
+	return 0
+}
+
+func (e *fakeEvents) Move(log, seq uint32, o Origin) bool {
+	if e.At(log, o) >= seq {
+		return e.Renumber(log, seq, o)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := e.logs[log]
+	i := slices.IndexFunc(l.events, func(ev fakeEvent) bool { return e.origin[ev.body] == o })
+	if i < 0 || slices.ContainsFunc(l.events, func(ev fakeEvent) bool { return ev.seq == seq }) {
+		return false
+	}
+	l.events[i].seq, l.last = seq, max(l.last, seq)
+	slices.SortFunc(l.events, func(a, b fakeEvent) int { return cmp.Compare(a.seq, b.seq) })
+	return true
 }
 
 func (e *fakeEvents) Restream(log, from, to, after uint32) (n int) {
@@ -280,14 +356,24 @@ func (e *fakeEvents) left() int {
 }
 
 func TestEventIDs(t *testing.T) {
-	for _, ev := range [][2]uint32{{1, 0}, {0xffff, 1}, {postBit | 7, 0xffffffff}} {
-		id := appendEventID(nil, ev[0], ev[1])
-		if stream, seq, ok := parseEventID(id); !ok || stream != ev[0] || seq != ev[1] {
-			t.Errorf("%s is read as %x, %x, %v", id, stream, seq, ok)
+	for want, ev := range map[string][3]uint32{
+		"1-0": {1, 0, 0}, "ffff-1": {0xffff, 1, 0}, "80000007-ffffffff": {postBit | 7, 0xffffffff, 0},
+		"1-400001-1": {1, 1<<22 | 1, 1}, "1-400001-400000": {1, 1<<22 | 1, 1 << 22}, "1-ffffffff-ffc00000": {1, 0xffffffff, 1023 << 22},
+	} {
+		id := appendEventID(nil, ev[0], ev[1], ev[2])
+		stream, seq, fork, ok := parseEventID(id)
+		if string(id) != want || !ok || stream != ev[0] || seq != ev[1] || fork != ev[2] {
+			t.Errorf("%s, not %s, is read as %x, %x, %x, %v", id, want, stream, seq, fork, ok)
 		}
 	}
-	for _, bad := range []string{"", "-", "1", "1-", "-1", "1-1-1", "g-1", "1-g", "123456789-1", "1-123456789", " 1-1", "1-1 "} {
-		if _, _, ok := parseEventID([]byte(bad)); ok {
+	// A fork is one of a number's own past.
+	for _, seq := range []uint32{5, 1<<22 - 1, 1<<22 | 5} {
+		if id := appendEventID(nil, 1, seq, 1<<22|1); strings.Count(string(id), "-") != 1 {
+			t.Errorf("%s", id)
+		}
+	}
+	for _, bad := range []string{"", "-", "1", "1-", "-1", "1-1-1", "1-400001-0", "1-400001-", "1-400001-1-1", "1-400001-400001", "1-400001-1 ", "1-400001 1", "1-400001-123456789", "g-1", "1-g", "123456789-1", "1-123456789", " 1-1", "1-1 "} {
+		if _, _, _, ok := parseEventID([]byte(bad)); ok {
 			t.Errorf("%q is taken for an id", bad)
 		}
 	}

@@ -37,19 +37,19 @@ func appendEvent(dst []byte, chunked bool, msg []byte) []byte {
 }
 
 // appendNumbered is appendEvent for an event that has an id.
-func appendNumbered(dst []byte, chunked bool, stream, seq uint32, msg []byte) []byte {
-	return appendWithID(dst, chunked, stream, seq, "message", msg)
+func appendNumbered(dst []byte, chunked bool, stream, seq, fork uint32, msg []byte) []byte {
+	return appendWithID(dst, chunked, stream, seq, fork, "message", msg)
 }
 
 // appendPriming appends the event without data that tells a client where its
 // stream begins, before there is anything to say (2025-11-25).
-func appendPriming(dst []byte, chunked bool, stream, seq uint32) []byte {
-	return appendWithID(dst, chunked, stream, seq, "", nil)
+func appendPriming(dst []byte, chunked bool, stream, seq, fork uint32) []byte {
+	return appendWithID(dst, chunked, stream, seq, fork, "", nil)
 }
 
-func appendWithID(dst []byte, chunked bool, stream, seq uint32, event string, data []byte) []byte {
+func appendWithID(dst []byte, chunked bool, stream, seq, fork uint32, event string, data []byte) []byte {
 	dst, mark := beginFrame(dst, chunked)
-	dst = append(appendEventID(append(dst, "id: "...), stream, seq), '\n')
+	dst = append(appendEventID(append(dst, "id: "...), stream, seq, fork), '\n')
 	dst = codec.AppendEvent(dst, "", event, data)
 	return endFrame(dst, mark)
 }

@@ -89,6 +89,9 @@ func (s *Server) formerly(ref uint64, sess *Session, stream, seq uint32, n *noti
 // former home, if the client has had it there or may say so yet by its last event
 // id. The delivery lock is held.
 func (s *Server) renumber(ref uint64, sess *Session, stream, seq uint32, n *notice) {
+	if s.raise(ref, sess, stream, seq, n) {
+		return
+	}
 	had, settled := s.settled(sess, seq)
 	switch {
 	case !had && (settled || s.o.Events.Overtaken(sess.Log, seq, n.origin)):

@@ -129,7 +129,7 @@ func (p *postStream) append(dst []byte, chunked bool, seq uint32, msg []byte) []
 	if seq == 0 {
 		return appendEvent(dst, chunked, msg)
 	}
-	return appendNumbered(dst, chunked, p.stream, seq, msg)
+	return appendNumbered(dst, chunked, p.stream, seq, 0, msg)
 }
 
 func (p *postStream) frame(flags uint8, seq uint32, msg []byte) []byte {

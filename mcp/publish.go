@@ -37,8 +37,8 @@ type notice struct {
 
 // numberedAt is an event id and the framing around it; the zero value is none.
 type numberedAt struct {
-	stream, seq uint32
-	flags       uint8
+	stream, seq, fork uint32
+	flags             uint8
 }
 
 // newNotice frames a finished message.
@@ -95,16 +95,16 @@ func (n *notice) tagged(tag []byte, flags uint8) []byte {
 
 // numbered returns the message with its id in a stream; valid until the next call.
 // Many sessions have the same: those that have heard the same publications.
-func (n *notice) numbered(flags uint8, stream, seq uint32) []byte {
-	at := numberedAt{stream, seq, flags & (flagTCP | flagPlain)}
+func (n *notice) numbered(flags uint8, stream, seq, fork uint32) []byte {
+	at := numberedAt{stream, seq, fork, flags & (flagTCP | flagPlain)}
 	if n.at == at && seq != 0 {
 		return n.framed
 	}
 	n.at = at
 	if flags&flagTCP != 0 {
-		n.framed = appendStamped(n.framed[:0], n.msg, stream, seq)
+		n.framed = appendStamped(n.framed[:0], n.msg, stream, seq, fork)
 	} else {
-		n.framed = appendNumbered(n.framed[:0], flags&flagPlain == 0, stream, seq, n.msg)
+		n.framed = appendNumbered(n.framed[:0], flags&flagPlain == 0, stream, seq, fork, n.msg)
 	}
 	return n.framed
 }

@@ -8,7 +8,7 @@ import "math"
 // management): half of what was missed would look like all of it. The delivery
 // lock is held.
 func (s *Server) resume(x *Exchange, ref uint64, sess *Session) {
-	stream, after, ok := parseEventID(x.Req.LastEventID.Of(x.Msg))
+	stream, after, fork, ok := parseEventID(x.Req.LastEventID.Of(x.Msg))
 	if !ok || stream&^postBit == 0 {
 		s.badHTTP(x, 400, "Last-Event-ID is none of ours")
 		return
@@ -23,7 +23,8 @@ func (s *Server) resume(x *Exchange, ref uint64, sess *Session) {
 	}
 	x.appendHeldHead()
 	s.settle(ref, sess, after)
-	if stream > uint32(sess.Gets) && !s.believe(ref, sess, stream, after) || !s.replay(x, sess, stream, after) {
+	known := stream <= uint32(sess.Gets) || s.believe(ref, sess, stream, after)
+	if !known || !s.catchUp(ref, sess, stream, after, fork) || !s.replay(x, sess, stream, after, fork) {
 		s.uncovered(x)
 		return
 	}
@@ -90,7 +91,7 @@ func (s *Server) resumePost(x *Exchange, ref uint64, sess *Session, stream, afte
 	}
 	// The number of the stream itself is the id of its first event, and the
 	// same whoever asks: no stream of that number began elsewhere.
-	if after < stream&^postBit || !s.replay(x, sess, stream, after) {
+	if after < stream&^postBit || !s.replay(x, sess, stream, after, 0) {
 		s.uncovered(x)
 		return
 	}
@@ -106,11 +107,19 @@ func (s *Server) resumePost(x *Exchange, ref uint64, sess *Session, stream, afte
 
 // replay appends what the log has of a stream behind a number, or reports that
 // it does not have all.
-func (s *Server) replay(x *Exchange, sess *Session, stream, after uint32) bool {
+func (s *Server) replay(x *Exchange, sess *Session, stream, after, fork uint32) bool {
 	chunked := !x.plain()
-	events := uint64(0)
+	events, forks := uint64(0), numbering{}
+	if stream&postBit == 0 {
+		s.heard(sess, after)
+		forks = s.numbering(sess.Log, after, fork)
+	}
 	covered := s.o.Events.Since(sess.Log, stream, after, func(seq uint32, msg []byte) {
-		x.Out = appendNumbered(x.Out, chunked, stream, seq, msg)
+		fork := uint32(0)
+		if stream&postBit == 0 {
+			fork = forks.next(seq)
+		}
+		x.Out = appendNumbered(x.Out, chunked, stream, seq, fork, msg)
 		events++
 	})
 	s.count.replayed.Add(events)

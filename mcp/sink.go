@@ -66,7 +66,7 @@ func (k *sink) begin(c *Call) {
 		c.s.beating.add(c)
 	}
 	if k.post = c.s.openPost(c.session); k.post != nil && primes(c.rev) {
-		x.Out = appendPriming(x.Out, !x.plain(), k.post.stream, k.post.number())
+		x.Out = appendPriming(x.Out, !x.plain(), k.post.stream, k.post.number(), 0)
 	}
 }
 

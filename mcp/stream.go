@@ -60,9 +60,11 @@ func (s *Server) openGet(x *Exchange, ref uint64, sess *Session) {
 	}
 	gets := max(1, sess.Gets+1) // after 65,535 from 1 again
 	s.came(ref, sess, 0)
+	s.heard(sess, 0)
 	x.appendHeldHead()
 	if s.o.Events != nil && primes(sess.Protocol) {
-		x.Out = appendPriming(x.Out, !x.plain(), uint32(gets), s.o.Events.Last(sess.Log))
+		last := s.o.Events.Last(sess.Log)
+		x.Out = appendPriming(x.Out, !x.plain(), uint32(gets), last, s.forkOf(sess.Log, last))
 	} else {
 		x.Out = appendComment(x.Out, !x.plain(), keepAliveText) // some proxies wait for a first byte
 	}

@@ -66,11 +66,11 @@ func (c *Call) takeUp(ctx context.Context, r resumption) error {
 	if !ok {
 		return errBadResume
 	}
-	after := uint32(0) // no event seen: all are missed
+	after, fork := uint32(0), uint32(0) // no event seen: all are missed
 	if r.last != nil {
 		var stream uint32
 		word, _ := text(r.last)
-		if stream, after, ok = parseEventID(word); !ok || stream != tcpStream {
+		if stream, after, fork, ok = parseEventID(word); !ok || stream != tcpStream {
 			return errBadResume
 		}
 	}
@@ -84,7 +84,7 @@ func (c *Call) takeUp(ctx context.Context, r resumption) error {
 	}
 	c.s.o.Sessions.Touch(ref)
 	c.of(ref, sess)
-	c.sink.tcp.taken, c.sink.tcp.after = true, after
+	c.sink.tcp.taken, c.sink.tcp.after, c.sink.tcp.fork = true, after, fork
 	return nil
 }
 
@@ -152,9 +152,11 @@ func (s *Server) replaceTCP(x *RPC, c *Call) (before StreamID, e *codec.Error) {
 	s.settle(c.session, &sess, x.after)
 	mark := len(x.Out)
 	x.Out = append(append(x.Out, c.reply.b...), '\n')
-	events := uint64(0)
-	covered := s.o.Events.Since(sess.Log, tcpStream, x.after, func(seq uint32, msg []byte) {
-		x.Out = appendStamped(x.Out, msg, tcpStream, seq)
+	covered := s.catchUp(c.session, &sess, tcpStream, x.after, x.fork)
+	s.heard(&sess, x.after)
+	events, forks := uint64(0), s.numbering(sess.Log, x.after, x.fork)
+	covered = covered && s.o.Events.Since(sess.Log, tcpStream, x.after, func(seq uint32, msg []byte) {
+		x.Out = appendStamped(x.Out, msg, tcpStream, seq, forks.next(seq))
 		events++
 	})
 	if !covered || !s.o.Sessions.Update(c.session, func(now *Session) { now.Stream = x.Stream }) {
@@ -194,11 +196,11 @@ func (s *Server) detach(ref uint64, st StreamID) {
 
 // appendStamped appends a notification as a line, its event id in params._meta.
 // msg is one of codec.AppendNotification: params come last.
-func appendStamped(dst, msg []byte, stream, seq uint32) []byte {
+func appendStamped(dst, msg []byte, stream, seq, fork uint32) []byte {
 	params := member(msg, "params")
 	if params == nil {
 		dst = append(append(dst, msg[:len(msg)-1]...), `,"params":{"_meta":{`...)
-		return append(appendEventStamp(dst, stream, seq), "}}}\n"...)
+		return append(appendEventStamp(dst, stream, seq, fork), "}}}\n"...)
 	}
 	at, open, closing := len(msg)-len(params), `"_meta":{`, "}" // behind the brace of params
 	for o := members(params); ; {
@@ -212,14 +214,14 @@ func appendStamped(dst, msg []byte, stream, seq uint32) []byte {
 		}
 	}
 	dst = append(append(dst, msg[:at]...), open...)
-	dst = append(appendEventStamp(dst, stream, seq), closing...)
+	dst = append(appendEventStamp(dst, stream, seq, fork), closing...)
 	if msg[skipSpace(msg, at)] != '}' {
 		dst = append(dst, ',')
 	}
 	return append(append(dst, msg[at:]...), '\n')
 }
 
-func appendEventStamp(dst []byte, stream, seq uint32) []byte {
+func appendEventStamp(dst []byte, stream, seq, fork uint32) []byte {
 	dst = append(dst, `"`+metaEventID+`":"`...)
-	return append(appendEventID(dst, stream, seq), '"')
+	return append(appendEventID(dst, stream, seq, fork), '"')
 }

@@ -209,7 +209,7 @@ func TestAppendStamped(t *testing.T) {
 		`{"jsonrpc":"2.0","method":"m","params":{"a":1,"_meta":{}}}`:  `{"jsonrpc":"2.0","method":"m","params":{"a":1,"_meta":{"rookery/eventId":"1-a"}}}`,
 		`{"jsonrpc":"2.0","method":",\"params\":{","params":{"a":1}}`: `{"jsonrpc":"2.0","method":",\"params\":{","params":{"_meta":{"rookery/eventId":"1-a"},"a":1}}`,
 	} {
-		if got := string(appendStamped(nil, []byte(msg), 1, 10)); got != want+"\n" {
+		if got := string(appendStamped(nil, []byte(msg), 1, 10, 0)); got != want+"\n" {
 			t.Errorf("%s\n got %s\nwant %s", msg, got, want)
 		}
 	}

@@ -23,6 +23,7 @@ type RPC struct {
 
 	taken bool   // initialize takes up a session
 	after uint32 // the number of the last event its client saw
+	fork  uint32 // and the fork in its id
 }
 
 // Knows reports whether method is one of MCP's and, if it is, whether it may

@@ -213,7 +213,7 @@ func (s *Server) commit(of streamOf, seq uint32, n *notice, out *outbox) {
 		return
 	}
 	// To find one event in the log would take longer than to write it.
-	_ = out.send(to.st, n.numbered(to.flags, of.stream, seq)) // a client that is gone may come back for it
+	_ = out.send(to.st, n.numbered(to.flags, of.stream, seq, s.forkOf(log, seq))) // a client that is gone may come back for it
 }
 
 // awaiting returns the open stream that waits for events, and its session's log.
@@ -243,10 +243,10 @@ func (s *Server) sendLogged(to held, log, first uint32) bool {
 func (s *Server) sendLoggedTo(to held, log, first, last uint32) bool {
 	b := s.getBuffer()
 	defer s.putBuffer(b)
-	chunked := to.flags&flagPlain == 0
+	chunked, fork := to.flags&flagPlain == 0, s.forkOf(log, first)
 	covered := s.o.Events.Since(log, to.stream, first-1, func(seq uint32, msg []byte) {
 		if seq <= last {
-			b.b = appendNumbered(b.b, chunked, to.stream, seq, msg)
+			b.b = appendNumbered(b.b, chunked, to.stream, seq, fork, msg)
 		}
 	})
 	if covered {
