@@ -68,11 +68,12 @@ const (
 	FeatureHuffman                      // frames compressed with S2 and a Huffman code; includes FeatureS2
 	FeatureNotes                        // messages of the cluster that name sessions by handles; see SPEC.md
 	FeatureRuns                         // messages of the cluster that bring one event to many sessions; see SPEC.md
+	FeatureForks                        // a fork behind a session of the cluster that moves; see SPEC.md
 
 	// NoFeatures stands in Options for the empty set.
 	NoFeatures Features = 1 << 63
 	// AllFeatures is all that this implementation knows.
-	AllFeatures = FeatureS2 | FeatureZstd | FeatureHuffman | FeatureNotes | FeatureRuns
+	AllFeatures = FeatureS2 | FeatureZstd | FeatureHuffman | FeatureNotes | FeatureRuns | FeatureForks
 )
 
 const (

@@ -51,7 +51,11 @@ func (c *Core) handOver(ref uint64, l *Link) bool {
 		b = c.spread.appendSeen(b)
 		full.Epoch = s.Epoch + 1
 		c.left(s.ID, l, full.Epoch, l.mark().life)
-		if l.must(batch.Data, appendSnapshot(b, full, nil)) != nil {
+		b = appendSnapshot(b, full, nil)
+		if full.Log.Fork != 0 && l.m.Agreed()&batch.FeatureForks != 0 {
+			b = binary.AppendUvarint(b, uint64(full.Log.Fork))
+		}
+		if l.must(batch.Data, b) != nil {
 			c.count.lostReplies.Add(1) // see stranded
 		}
 	})
@@ -86,6 +90,10 @@ func (in *inbound) moved(r *reader, lane batch.Lane) error {
 		seen[inc] = r.uvarint()
 	}
 	s := r.snapshot(in.body(lane))
+	if len(r.left) > 0 {
+		s.Log.Fork = r.uint32()
+		r.bad = r.bad || s.Log.Fork == 0
+	}
 	if err := r.end(); err != nil {
 		return err
 	}

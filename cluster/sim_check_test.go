@@ -215,7 +215,7 @@ func (w *world) check() {
 		}
 		for _, c := range pub.expect {
 			if c.got[pub.what] == 0 && !c.deleted && !c.ended {
-				w.missedBy(c, pub)
+				w.fail("client %d (session %x) has %s, which %s was told is held, 0 times", c.n, c.sid[:2], pub.what, pub.p.id)
 			}
 		}
 	}

@@ -20,6 +20,7 @@ type client struct {
 	conn *clientConn // its stream's, nil while it has none
 
 	stream, seq uint32 // last event id; stream 0: none
+	fork        uint32 // and its third part
 	got         map[string]int
 	by          map[string]string // from whom
 	as          map[string]uint32 // as which number
@@ -34,8 +35,6 @@ type client struct {
 	ended       bool // it asked for its session's end
 	side        string
 	tries       int
-	rounds      map[uint32]uint32 // whose takeover of each round it has heard
-	wandered    bool              // two of one round
 }
 
 // clientConn is a connection of a client to a process.
@@ -201,9 +200,9 @@ func (c *client) listen() {
 	if c.deleted || c.conn != nil {
 		return
 	}
-	last := "- -"
+	last := "- - 0"
 	if c.stream != 0 {
-		last = utoa(c.stream) + " " + utoa(c.seq)
+		last = utoa(c.stream) + " " + utoa(c.seq) + " " + utoa(c.fork)
 	}
 	var x *clientConn
 	answered := false
@@ -236,10 +235,11 @@ func (c *client) hear(x *clientConn, line string) {
 	case "open":
 		x.homes = append(x.homes, x.p)
 		c.opened = append(c.opened, x)
-		c.stream, c.seq = atou(words[1]), atou(words[2])
+		c.stream, c.seq, c.fork = atou(words[1]), atou(words[2]), atou(words[3])
 		c.tries = 0
 	case "event":
 		c.event(atou(words[1]), atou(words[2]), words[3], words[4])
+		c.fork = atou(words[5])
 	case "later":
 		c.later = true
 	case "goodbye":
@@ -281,7 +281,6 @@ func (c *client) event(stream, seq uint32, what, by string) {
 		c.w.fail("client %d: event %d-%x %s behind %d-%x", c.n, stream, seq, what, c.stream, c.seq)
 	}
 	c.seq = seq
-	c.hears(seq)
 	c.got[what]++
 	c.conn.homes = append(c.conn.homes, c.w.named(by))
 	c.w.happened(uint64(seq))
@@ -302,6 +301,7 @@ func (c *client) event(stream, seq uint32, what, by string) {
 // event cannot know what the one before has sent it.
 const (
 	noExcuse     = "without an excuse"
+	excuseKilled = "its first home was killed when it was cut off from others"
 	excuseCrash  = "its first home's machine was lost with what it had sent"
 	excusePaused = "its first home was paused when the client came to another one"
 	excuseApart  = "its first home was cut off from the next when the client came there"
@@ -309,8 +309,11 @@ const (
 
 // excuse returns why a client hears an event again that it had from first.
 func (c *client) excuse(what string, first *proc) string {
-	if first.crashed {
+	switch {
+	case first.crashed:
 		return excuseCrash
+	case first.severed:
+		return excuseKilled
 	}
 	for _, x := range c.opened[c.since[what]:] {
 		switch {
@@ -323,18 +326,6 @@ func (c *client) excuse(what string, first *proc) string {
 		}
 	}
 	return noExcuse
-}
-
-// hears notes by its number which takeover an event is from.
-func (c *client) hears(seq uint32) {
-	if c.rounds == nil {
-		c.rounds = map[uint32]uint32{}
-	}
-	turn := seq >> epochBits
-	if before, ok := c.rounds[turn>>placeBits]; ok && before != turn {
-		c.wandered = true
-	}
-	c.rounds[turn>>placeBits] = turn
 }
 
 // hangUp ends the stream's connection from the client's side.

@@ -34,6 +34,7 @@ func (st *simStore) Merge(ref uint64, events []Event) {
 		had := s.log.had(e.Seq)
 		if at, has := s.log.at(e.Origin); has {
 			switch {
+			case st.raise(s, e, at):
 			case e.Seq >= at:
 			case had:
 				st.renumber(s, e)
@@ -83,11 +84,17 @@ func (st *simStore) renumber(s *simSession, e *Event) {
 
 // renumber is session.Events.Renumber.
 func (l *Log) renumber(o Origin, seq uint32) bool {
+	at, has := l.at(o)
+	return has && seq < at && l.move(o, seq)
+}
+
+// move is session.Events.Move.
+func (l *Log) move(o Origin, seq uint32) bool {
 	i := slices.IndexFunc(l.Events, func(e Event) bool { return e.Origin == o })
-	if i < 0 || l.Events[i].Seq <= seq || slices.ContainsFunc(l.Events, func(e Event) bool { return e.Seq == seq }) {
+	if i < 0 || slices.ContainsFunc(l.Events, func(e Event) bool { return e.Seq == seq }) {
 		return false
 	}
-	l.Events[i].Seq = seq
+	l.Events[i].Seq, l.Last = seq, max(l.Last, seq)
 	slices.SortFunc(l.Events, bySeq)
 	return true
 }
@@ -185,14 +192,14 @@ func (st *simStore) commitTo(s *simSession, last uint32) {
 	text := ""
 	for i := range s.log.Events {
 		if e := &s.log.Events[i]; e.Stream == s.gets() && e.Seq >= from && e.Seq <= last {
-			text += st.eventText(e)
+			text += st.eventText(e, s.log.Fork)
 		}
 	}
 	st.out(s.stream, 0, text)
 }
 
-func (st *simStore) eventText(e *Event) string {
-	return "event " + utoa(e.Stream) + " " + utoa(e.Seq) + " " + string(e.Msg) + " " + utoa(st.p.id.Incarnation) + "\n"
+func (st *simStore) eventText(e *Event, fork uint32) string {
+	return "event " + utoa(e.Stream) + " " + utoa(e.Seq) + " " + string(e.Msg) + " " + utoa(st.p.id.Incarnation) + " " + utoa(fork) + "\n"
 }
 
 func utoa[T uint32 | uint64](n T) string { return strconv.FormatUint(uint64(n), 10) }

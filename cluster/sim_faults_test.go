@@ -141,6 +141,7 @@ func (w *world) heal() {
 
 var simFaultNames = []string{"kill", "kill two", "crash", "split 3|1", "split 2|2", "one way", "pause", "long pause", "join", "slow", "cut", "move", "drain"}
 
+// simFaults are faults by name, also one that only -simfaults asks for.
 var simFaults = map[string]func(*world){
 	"kill": func(w *world) {
 		w.killSome(1, false)
@@ -159,6 +160,12 @@ var simFaults = map[string]func(*world){
 	},
 	"split 3|1": func(w *world) { w.split(1) },
 	"split 2|2": func(w *world) { w.split(2) },
+	"kill and split": func(w *world) {
+		// Before the loss is noticed: both sides take the same sessions over.
+		w.after(w.between(time.Millisecond, 100*time.Millisecond), func() { w.killSome(1, false) })
+		w.split(1 + w.rng.IntN(2))
+		w.restart()
+	},
 	"one way": func(w *world) {
 		a, b := w.any().id.Node, w.any().id.Node
 		if a != b {

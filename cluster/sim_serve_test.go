@@ -57,7 +57,7 @@ func (st *simStore) Serve(from uint32, conn uint64, msg []byte) {
 func (st *simStore) serve(to simStream, s *simSession, words []string) {
 	switch words[0] {
 	case "get":
-		st.get(to, s, words[2], words[3])
+		st.get(to, s, words[2], words[3], atou(strings.Join(words[4:], "")))
 	case "sub", "unsub":
 		if s.subscribe(words[2], words[0] == "sub") {
 			st.p.core.Subscribed(s.ref, words[2], words[0] == "sub")
@@ -89,7 +89,7 @@ func (st *simStore) called(to simStream, ref uint64) {
 }
 
 // get opens the session's stream, or takes it up.
-func (st *simStore) get(to simStream, s *simSession, stream, after string) {
+func (st *simStore) get(to simStream, s *simSession, stream, after string, fork uint32) {
 	if s.stream.conn != 0 {
 		st.endStream(s)
 	}
@@ -97,8 +97,9 @@ func (st *simStore) get(to simStream, s *simSession, stream, after string) {
 		s.State = s.State&^math.MaxUint32 | uint64(s.gets()+1)
 		st.p.core.Changed(s.ref)
 		st.mark(s, 0)
+		s.log.heard(0)
 		s.stream, s.opened, s.unsent = to, true, 0
-		st.hold(to, s, "open "+utoa(s.gets())+" "+utoa(s.log.Last)+"\n")
+		st.hold(to, s, "open "+utoa(s.gets())+" "+utoa(s.log.Last)+" "+utoa(s.log.Fork)+"\n")
 		return
 	}
 	n, seq := atou(stream), atou(after)
@@ -127,12 +128,22 @@ func (st *simStore) get(to simStream, s *simSession, stream, after string) {
 		st.p.w.fail("%s: a client had event %x of %x, the latest is %x", st.p.id, seq, s.ID[:2], s.log.Last)
 	}
 	st.settle(s, seq)
+	st.catchUp(s, n, seq, fork)
+	s.log.heard(seq)
 	st.mark(s, seq)
-	text := "open " + stream + " " + after + "\n"
+	text := "open " + stream + " " + after + " " + utoa(fork) + "\n"
 	for i := range s.log.Events {
-		if e := &s.log.Events[i]; e.Stream == n && e.Seq > seq {
-			text += st.eventText(e)
+		e := &s.log.Events[i]
+		if e.Stream != n || e.Seq <= seq {
+			continue
 		}
+		if e.Seq>>epochBits != seq>>epochBits {
+			fork = seq + 1
+		}
+		if seq = e.Seq; seq>>epochBits == s.log.turn() {
+			fork = s.log.Fork
+		}
+		text += st.eventText(e, fork)
 	}
 	s.stream, s.opened, s.unsent = to, true, 0
 	st.hold(to, s, text)

@@ -178,7 +178,8 @@ func (st *simStore) Replace(ref uint64, full *Snapshot) (extra []Event, ok bool)
 		s.stream, s.busy = simStream{}, 0
 	}
 	for _, e := range s.log.Events {
-		if at, has := full.Log.at(e.Origin); !has || e.Seq < at {
+		at, has := full.Log.at(e.Origin)
+		if !has || e.Seq < at || s.log.Fork != 0 && s.log.Fork <= at && at>>epochBits < e.Seq>>epochBits {
 			extra = append(extra, e)
 		}
 	}
@@ -280,7 +281,7 @@ func (st *simStore) AppendEach(home uint32, e *Event, to []Place) (others []Plac
 // appendAt is session.Events.AppendAt.
 func (l *Log) appendAt(e *Event) {
 	l.Last = max(l.Last, e.Seq)
-	if len(e.Msg) == 0 || l.renumber(e.Origin, e.Seq) || l.has(e.Origin) || slices.ContainsFunc(l.Events, func(x Event) bool { return x.Seq == e.Seq }) {
+	if len(e.Msg) == 0 || l.move(e.Origin, e.Seq) || l.has(e.Origin) || slices.ContainsFunc(l.Events, func(x Event) bool { return x.Seq == e.Seq }) {
 		return
 	}
 	c := *e
@@ -328,6 +329,7 @@ func (st *simStore) Promote(ref uint64, epoch uint32, unclean bool) bool {
 		if next >= math.MaxUint32 {
 			st.p.w.fail("no epoch left")
 		}
+		s.log.Fork = s.log.Last + 1
 		s.log.Last = uint32(next)
 	}
 	st.p.w.homeOf(st.p, s)

@@ -38,7 +38,6 @@ type world struct {
 	// looked at.
 	rests, ends time.Duration
 	doubled     map[string]int // events that clients had twice, by excuse
-	missed      int            // see missedBy
 	settles     time.Duration  // when all have noticed how a split, or a long pause, began or ended
 }
 
@@ -104,20 +103,6 @@ func (w *world) fail(format string, args ...any) {
 	}
 }
 
-// missedBy notes that a client has not got an event which was on its way when a
-// split began or ended, and has been served by two homes that took its session
-// over on the two sides. Its last event id says what it has had from one of them,
-// and not what it has not had of the time before from the other; see
-// docs/cluster.md.
-func (w *world) missedBy(c *client, pub *simPub) {
-	if *simStrict || !c.wandered || !pub.astray {
-		w.fail("client %d (session %x) has %s, which %s was told is held, 0 times", c.n, c.sid[:2], pub.what, pub.p.id)
-		return
-	}
-	w.missed++
-	w.note("MISSED client %d has no %s", c.n, pub.what)
-}
-
 // happened mixes something into the hash of the history.
 func (w *world) happened(x uint64) { w.history = mix(w.history ^ x + uint64(w.now)) }
 
@@ -149,6 +134,7 @@ type proc struct {
 
 	dead    bool
 	crashed bool // with its machine: what it has sent is lost
+	severed bool // it died while others could not hear what it had sent
 	paused  bool
 	since   time.Duration
 	waiting []func() // what came while it was paused
@@ -186,7 +172,7 @@ func (w *world) start(node string, worker uint16) *proc {
 	p.core = NewCore(CoreOptions{
 		Self: Peer{PeerID: p.id}, Store: p.store, Replicas: w.cfg.replicas, Acked: w.cfg.acked,
 		Now: func() time.Duration { return w.now }, Wake: p.wake, Attention: func() { p.stepIn(w.between(time.Microsecond, 50*time.Microsecond)) },
-		Link: batch.Options{Features: batch.NoFeatures}, Logger: logger, DigestEvery: 2 * time.Second,
+		Link: batch.Options{Features: batch.FeatureForks}, Logger: logger, DigestEvery: 2 * time.Second,
 	})
 	if len(w.procs)%2 == 1 {
 		p.core.spread.round.most = 3 // a publication takes some rounds
@@ -346,6 +332,7 @@ func (w *world) kill(p *proc, machine bool) {
 	}
 	w.note("KILL %s, machine %v", p.id, machine)
 	p.dead, p.crashed = true, machine
+	p.severed = slices.ContainsFunc(w.hosts, func(node string) bool { return w.blocked[[2]string{p.id.Node, node}] })
 	for _, q := range w.procs {
 		if k := q.known[p.id]; k != nil && !q.dead && !w.blocked[[2]string{p.id.Node, q.id.Node}] {
 			w.after(w.between(10*time.Millisecond, 400*time.Millisecond), func() {

@@ -65,6 +65,7 @@ type Log struct {
 	Last   uint32    // last number drawn
 	Floors [2]uint32 // highest number lost, by kind of stream
 	Events []Event   // in order of Seq
+	Fork   uint32    // the lowest number that its client may lack elsewhere, below its latest range; 0: it was never taken over
 }
 
 // Snapshot is everything of a session that travels. What its slices refer to is

@@ -23,7 +23,7 @@ const (
 	kindMerge     // number, id, events that the home lacks
 	kindMerged    // number, how it ended
 	kindOrphan    // ids whose home is lost and which the receiver is to take
-	kindMoved     // conn, framing, processed publications, session: the receiver is the home
+	kindMoved     // conn, framing, processed publications, session, fork unless 0, with batch.FeatureForks: the receiver is the home
 	kindFetch     // id: the receiver is to hand it over
 	kindKept      // id, epoch: what was handed over is not taken; with epoch 0, it cannot be handed over now
 	kindArrived   // id, epoch: what was handed over is held here and by copies

@@ -61,6 +61,7 @@ func (t replicas) describe(ref uint64, sess *mcp.Session, uris []string, f func(
 	s.Log.Last, s.Log.Floors = t.log().Each(sess.Log, func(seq, stream, body uint32, msg []byte) {
 		s.Log.Events = append(s.Log.Events, cluster.Event{Stream: stream, Seq: seq, Origin: t.log().Origin(body), Msg: msg})
 	})
+	s.Log.Fork = t.log().Fork(sess.Log)
 	f(&s)
 }
 
@@ -107,6 +108,7 @@ func (t replicas) store(l *cluster.Log) (log uint32) {
 	}
 	if l.Last != 0 {
 		log = t.log().Lift(log, l.Last)
+		t.log().SetFork(log, l.Fork)
 	}
 	return log
 }
@@ -129,7 +131,7 @@ func (t replicas) append(log uint32, e *cluster.Event) (newLog uint32) {
 func (t replicas) appendBody(log, stream, seq uint32, o cluster.Origin, body uint32) (newLog uint32) {
 	newLog, added := t.log().AppendAt(log, stream, seq, body)
 	if !added && body != 0 {
-		t.log().Renumber(newLog, seq, o) // its home has found out where it belongs
+		t.log().Move(newLog, seq, o) // its home has found out where it belongs
 	}
 	return newLog
 }
@@ -169,15 +171,18 @@ func (t replicas) Replace(ref uint64, s *cluster.Snapshot) (extra []cluster.Even
 func (t replicas) Dismiss(ref uint64, ready bool) { t.mcp().Dismiss(ref, ready) }
 
 // beyond returns the events of a log that another one has neither now nor has
-// let go, or has under higher numbers.
+// let go, or has under higher numbers, or has where this one, of a home that took
+// over, did not have them.
 func (t replicas) beyond(log uint32, other *cluster.Log) (extra []cluster.Event) {
 	has := make(map[cluster.Origin]uint32, len(other.Events))
 	for i := range other.Events {
 		has[other.Events[i].Origin] = other.Events[i].Seq
 	}
+	fork := t.log().Fork(log)
 	t.log().Each(log, func(seq, stream, body uint32, msg []byte) {
 		origin := t.log().Origin(body)
-		if at, ok := has[origin]; (!ok || seq < at) && seq > other.Floors[stream>>31] {
+		at, ok := has[origin]
+		if (!ok || seq < at || fork != 0 && fork <= at && mcp.Takeover(at) < mcp.Takeover(seq)) && seq > other.Floors[stream>>31] {
 			extra = append(extra, cluster.Event{Stream: stream, Seq: seq, Origin: origin, Msg: msg})
 		}
 	})
