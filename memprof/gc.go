@@ -5,6 +5,7 @@ import (
 	"math"
 	"runtime/metrics"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -44,9 +45,18 @@ const (
 	metricForced   = "/gc/cycles/forced:gc-cycles"
 )
 
+// collector are the samples that ReadGC reads. The runtime writes histograms into
+// those that are there: a process that is looked at leaves no garbage for it.
+var collector = struct {
+	sync.Mutex
+	samples []metrics.Sample
+}{samples: []metrics.Sample{{Name: metricPauses}, {Name: metricCycles}, {Name: metricForced}, {Name: metricStopping}}}
+
 // ReadGC reads the collector of the calling process.
 func ReadGC() GC {
-	s := []metrics.Sample{{Name: metricPauses}, {Name: metricCycles}, {Name: metricForced}, {Name: metricStopping}}
+	collector.Lock()
+	defer collector.Unlock()
+	s := collector.samples
 	metrics.Read(s)
 	g := GC{
 		Cycles: s[1].Value.Uint64(), Forced: s[2].Value.Uint64(),
@@ -57,7 +67,16 @@ func ReadGC() GC {
 }
 
 func buckets(h *metrics.Float64Histogram) Pauses {
-	var out Pauses
+	full := 0
+	for _, n := range h.Counts {
+		if n > 0 {
+			full++
+		}
+	}
+	if full == 0 {
+		return nil
+	}
+	out := make(Pauses, 0, full)
 	for i, n := range h.Counts {
 		if n > 0 {
 			out = append(out, PauseBucket{Max: fromSeconds(h.Buckets[i+1]), Count: n})

@@ -1,6 +1,9 @@
 package memprof
 
-import "runtime/metrics"
+import (
+	"runtime/metrics"
+	"sync"
+)
 
 // Heap is what the Go runtime of the calling process holds, in bytes unless
 // said otherwise.
@@ -41,12 +44,20 @@ var heapMetrics = []struct {
 	{"/memory/classes/other:bytes", func(h *Heap) *int64 { return &h.Other }},
 }
 
+// heap are the samples that ReadHeap reads, in the order of heapMetrics.
+var heap struct {
+	sync.Mutex
+	samples []metrics.Sample
+}
+
 // ReadHeap reads the heap of the calling process without stopping it.
 func ReadHeap() Heap {
-	samples := make([]metrics.Sample, len(heapMetrics))
-	for i, m := range heapMetrics {
-		samples[i].Name = m.name
+	heap.Lock()
+	defer heap.Unlock()
+	for i := len(heap.samples); i < len(heapMetrics); i++ {
+		heap.samples = append(heap.samples, metrics.Sample{Name: heapMetrics[i].name})
 	}
+	samples := heap.samples
 	metrics.Read(samples)
 	var h Heap
 	for i, m := range heapMetrics {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 )
 
 // Memory is what the kernel counts for one process, in bytes.
@@ -38,16 +39,37 @@ var memoryFields = []struct {
 	{"VmPTE:", func(m *Memory) *int64 { return &m.PageTables }},
 }
 
+// status is where status files are read to, again and again: most are read by
+// processes of themselves, and shall not grow by it.
+var status statusFile
+
+type statusFile struct {
+	sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *statusFile) read(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	s.text.Reset()
+	_, err = s.text.ReadFrom(f)
+	return err
+}
+
 // ReadMemory reads the memory of process pid. It costs one read of a small
 // file and disturbs nothing: unlike smaps_rollup it neither walks the page
 // tables nor takes the process's memory lock.
 func ReadMemory(pid int) (Memory, error) {
 	path := filepath.Join("/proc", strconv.Itoa(pid), "status")
-	text, err := os.ReadFile(path)
-	if err != nil {
+	status.Lock()
+	defer status.Unlock()
+	if err := status.read(path); err != nil {
 		return Memory{}, fmt.Errorf("memprof: resident memory: %w", err)
 	}
-	m, err := parseMemory(text)
+	m, err := parseMemory(status.text.Bytes())
 	if err != nil {
 		return Memory{}, fmt.Errorf("memprof: %s: %w", path, err)
 	}

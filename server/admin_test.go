@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -236,7 +237,7 @@ func TestMetricsOfRings(t *testing.T) {
 		t.Logf("%v rings, %v writes", rings, batched)
 	})
 	// Where there is no ring zeros are equal to anything's zeros.
-	var text strings.Builder
+	var text bytes.Buffer
 	page{&text}.traffic(&loop.Stats{Rings: 3, Batched: 41})
 	for _, want := range []string{"\nrookery_loop_rings 3\n", "\nrookery_loop_batched_writes_total 41\n"} {
 		if !strings.Contains(text.String(), want) {

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -15,7 +14,7 @@ type clusterCounters struct {
 	forwarded *metrics.Counter // requests sent to other peers
 	served    *metrics.Counter // requests served for them
 	refused   [refusals]*metrics.Counter
-	acks      *metrics.PrometheusHistogram // from a publication's end here until copies had it
+	acks      *histogram // from a publication's end here until copies had it
 }
 
 // refusals is one more than the greatest cluster.Refusal.
@@ -34,15 +33,19 @@ func newClusterCounters(set *metrics.Set) (c clusterCounters) {
 			c.refused[i] = set.NewCounter(`rookery_cluster_requests_refused_total{cause="` + name + `"}`)
 		}
 	}
-	c.acks = set.NewPrometheusHistogramExt(`rookery_cluster_replication_lag_seconds`, ackBounds)
+	c.acks = newHistogram("rookery_cluster_replication_lag_seconds", "", ackBounds)
 	return c
 }
 
 // acked notes how long copies took to have a publication.
-func (c *clusterCounters) acked(d time.Duration) { c.acks.Update(d.Seconds()) }
+func (c *clusterCounters) acked(d time.Duration) { c.acks.observe(d) }
 
-// ackBounds are the upper bounds of buckets of replication lag, in seconds.
-var ackBounds = []float64{1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1, 2.5, 5}
+// ackBounds are the upper bounds of buckets of replication lag.
+var ackBounds = []time.Duration{
+	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond, time.Millisecond, 2500 * time.Microsecond,
+	5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond,
+	250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2500 * time.Millisecond, 5 * time.Second,
+}
 
 // laneNames are the values of the label lane.
 var laneNames = [wire.Lanes]string{"control", "data", "bulk"}
@@ -63,6 +66,7 @@ func (p page) writeCluster(s *Server) {
 	p.gauge("rookery_cluster_filled", oneIf(st.Filled))
 	p.gauge("rookery_cluster_publications_pending", int64(st.Pending))
 	p.decisions(&st.Stats)
+	s.cluster.count.acks.write(p)
 	p.links(st.Links)
 }
 
@@ -83,7 +87,7 @@ func (p page) members(v *cluster.View) {
 		}
 	}
 	for state := cluster.Alive; state <= cluster.Left; state++ {
-		p.gauge(fmt.Sprintf("rookery_cluster_nodes{state=%q}", state), count[state])
+		p.sample("rookery_cluster_nodes", "state", state.String(), count[state])
 	}
 	p.counter("rookery_cluster_views_total", int64(version))
 }
@@ -93,16 +97,16 @@ func (p page) decisions(st *cluster.Stats) {
 		name string
 		n    uint64
 	}{
-		{"takeovers_total", st.Takeovers}, {"fenced_total", st.Fenced}, {"lapses_total", st.Lapses},
-		{"events_merged_total", st.Merged}, {`sessions_moved_total{direction="out"}`, st.HandedOver},
-		{`sessions_moved_total{direction="in"}`, st.Arrived}, {"publications_total", st.Published},
-		{"publications_not_held_total", st.NotHeld}, {"publications_congested_total", st.Congested},
-		{"publications_repeated_total", st.Refused}, {"publications_replayed_total", st.Replayed},
-		{"publications_malformed_total", st.Malformed}, {"sessions_filled_total", st.Filled},
-		{"partitions_refilled_total", st.Refills}, {"partitions_repaired_total", st.Repaired},
-		{"copies_collected_total", st.Collected}, {"no_room_total", st.NoRoom},
+		{"rookery_cluster_takeovers_total", st.Takeovers}, {"rookery_cluster_fenced_total", st.Fenced}, {"rookery_cluster_lapses_total", st.Lapses},
+		{"rookery_cluster_events_merged_total", st.Merged}, {`rookery_cluster_sessions_moved_total{direction="out"}`, st.HandedOver},
+		{`rookery_cluster_sessions_moved_total{direction="in"}`, st.Arrived}, {"rookery_cluster_publications_total", st.Published},
+		{"rookery_cluster_publications_not_held_total", st.NotHeld}, {"rookery_cluster_publications_congested_total", st.Congested},
+		{"rookery_cluster_publications_repeated_total", st.Refused}, {"rookery_cluster_publications_replayed_total", st.Replayed},
+		{"rookery_cluster_publications_malformed_total", st.Malformed}, {"rookery_cluster_sessions_filled_total", st.Filled},
+		{"rookery_cluster_partitions_refilled_total", st.Refills}, {"rookery_cluster_partitions_repaired_total", st.Repaired},
+		{"rookery_cluster_copies_collected_total", st.Collected}, {"rookery_cluster_no_room_total", st.NoRoom},
 	} {
-		p.counter("rookery_cluster_"+c.name, int64(c.n))
+		p.counter(c.name, int64(c.n))
 	}
 }
 
@@ -134,27 +138,27 @@ func (p page) links(links []cluster.LinkStatus) {
 		name  string
 		value func(*wire.LaneStats) uint64
 	}{
-		{"messages_sent_total", func(s *wire.LaneStats) uint64 { return s.Messages }},
-		{"messages_received_total", func(s *wire.LaneStats) uint64 { return s.Received }},
-		{"messages_resent_total", func(s *wire.LaneStats) uint64 { return s.Resent }},
-		{"messages_duplicate_total", func(s *wire.LaneStats) uint64 { return s.Duplicates }},
-		{"messages_refused_total", func(s *wire.LaneStats) uint64 { return s.Refused }},
-		{"frames_sent_total", func(s *wire.LaneStats) uint64 { return s.Frames }},
-		{"frames_received_total", func(s *wire.LaneStats) uint64 { return s.ReceivedFrames }},
-		{"sent_raw_bytes_total", func(s *wire.LaneStats) uint64 { return s.Raw }},
-		{"sent_wire_bytes_total", func(s *wire.LaneStats) uint64 { return s.Wire }},
-		{"received_raw_bytes_total", func(s *wire.LaneStats) uint64 { return s.ReceivedRaw }},
-		{"received_wire_bytes_total", func(s *wire.LaneStats) uint64 { return s.ReceivedWire }},
+		{"rookery_cluster_link_messages_sent_total", func(s *wire.LaneStats) uint64 { return s.Messages }},
+		{"rookery_cluster_link_messages_received_total", func(s *wire.LaneStats) uint64 { return s.Received }},
+		{"rookery_cluster_link_messages_resent_total", func(s *wire.LaneStats) uint64 { return s.Resent }},
+		{"rookery_cluster_link_messages_duplicate_total", func(s *wire.LaneStats) uint64 { return s.Duplicates }},
+		{"rookery_cluster_link_messages_refused_total", func(s *wire.LaneStats) uint64 { return s.Refused }},
+		{"rookery_cluster_link_frames_sent_total", func(s *wire.LaneStats) uint64 { return s.Frames }},
+		{"rookery_cluster_link_frames_received_total", func(s *wire.LaneStats) uint64 { return s.ReceivedFrames }},
+		{"rookery_cluster_link_sent_raw_bytes_total", func(s *wire.LaneStats) uint64 { return s.Raw }},
+		{"rookery_cluster_link_sent_wire_bytes_total", func(s *wire.LaneStats) uint64 { return s.Wire }},
+		{"rookery_cluster_link_received_raw_bytes_total", func(s *wire.LaneStats) uint64 { return s.ReceivedRaw }},
+		{"rookery_cluster_link_received_wire_bytes_total", func(s *wire.LaneStats) uint64 { return s.ReceivedWire }},
 	} {
 		for lane := range sum {
-			p.counter(fmt.Sprintf("rookery_cluster_link_%s{lane=%q}", c.name, laneNames[lane]), int64(c.value(&sum[lane])))
+			p.sample(c.name, "lane", laneNames[lane], int64(c.value(&sum[lane])))
 		}
 	}
 	for lane := range sum {
-		p.gauge(fmt.Sprintf("rookery_cluster_acks_outstanding{lane=%q}", laneNames[lane]), int64(sum[lane].Outstanding))
+		p.sample("rookery_cluster_acks_outstanding", "lane", laneNames[lane], int64(sum[lane].Outstanding))
 	}
 	for lane := range sum {
-		p.gauge(fmt.Sprintf("rookery_cluster_unacknowledged_bytes{lane=%q}", laneNames[lane]), int64(sum[lane].PendingBytes))
+		p.sample("rookery_cluster_unacknowledged_bytes", "lane", laneNames[lane], int64(sum[lane].PendingBytes))
 	}
 }
 

@@ -6,10 +6,9 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strconv"
 	"sync"
 	"time"
-
-	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/rookery-server/rookery/loop"
 	"github.com/rookery-server/rookery/mcp"
@@ -57,7 +56,9 @@ func annotate(dst *bytes.Buffer, src []byte) {
 		if !bytes.Equal(name, last) {
 			last = name
 			f := families[string(name)]
-			fmt.Fprintf(dst, "# HELP %s %s\n# TYPE %s %s\n", name, f.help, name, f.kind)
+			for _, s := range [...]string{"# HELP ", string(name), " ", f.help, "\n# TYPE ", string(name), " ", f.kind, "\n"} {
+				dst.WriteString(s)
+			}
 		}
 		dst.Write(line)
 	}
@@ -65,11 +66,21 @@ func annotate(dst *bytes.Buffer, src []byte) {
 
 // writeStats writes what the packages below count, from one snapshot.
 func (s *Server) writeStats(w io.Writer) {
+	if out, ok := w.(*bytes.Buffer); ok {
+		s.writePage(page{out})
+		return
+	}
+	var out bytes.Buffer
+	s.writePage(page{&out})
+	_, _ = w.Write(out.Bytes()) // whoever has its own set writes to where it will
+}
+
+func (s *Server) writePage(p page) {
 	st := s.Stats()
-	p := page{w}
 	p.gauge(fmt.Sprintf(`rookery_build_info{version=%q,go=%q,backend=%q}`, s.opts.Version, runtime.Version(), st.Loop.Backend), 1)
 	p.gauge("rookery_uptime_seconds", int64(st.Loop.Uptime/time.Second))
 	p.connections(&st)
+	s.metrics.writeHistograms(p)
 	p.traffic(&st.Loop)
 	p.work(&st)
 	p.protocol(&st)
@@ -79,12 +90,6 @@ func (s *Server) writeStats(w io.Writer) {
 	p.memory(s)
 	p.collector()
 }
-
-// page writes samples.
-type page struct{ w io.Writer }
-
-func (p page) gauge(name string, v int64)   { metrics.WriteGaugeFloat64(p.w, name, float64(v)) }
-func (p page) counter(name string, v int64) { metrics.WriteCounterUint64(p.w, name, uint64(v)) }
 
 func (p page) connections(st *Stats) {
 	web := max(st.Loop.Open-st.Clients, 0) // read one after the other
@@ -98,7 +103,7 @@ func (p page) connections(st *Stats) {
 	p.counter("rookery_accept_pauses_total", st.Loop.AcceptOff)
 	for _, r := range loop.Reasons() {
 		if r != loop.ReasonNone {
-			p.counter(fmt.Sprintf("rookery_closes_total{reason=%q}", r), st.Loop.Closed[r])
+			p.sample("rookery_closes_total", "reason", r.String(), st.Loop.Closed[r])
 		}
 	}
 	p.counter("rookery_slow_clients_closed_total", st.Loop.Closed[loop.ReasonSlow])
@@ -110,20 +115,20 @@ func (p page) traffic(st *loop.Stats) {
 	p.gauge(`rookery_held_bytes{direction="in"}`, st.InHeld)
 	p.gauge(`rookery_held_bytes{direction="out"}`, st.OutHeld)
 	for _, c := range loop.Pauses() {
-		p.counter(fmt.Sprintf("rookery_read_pauses_total{cause=%q}", c), st.Pauses[c])
+		p.sample("rookery_read_pauses_total", "cause", c.String(), st.Pauses[c])
 	}
 	p.gauge("rookery_loops", int64(st.Loops))
 	p.gauge("rookery_loop_rings", st.Rings)
 	p.counter("rookery_loop_batched_writes_total", st.Batched)
 	// The samples of one family must stand together.
 	for i := range st.PerLoop {
-		p.gauge(fmt.Sprintf(`rookery_loop_connections{loop="%d"}`, i), st.PerLoop[i].Open)
+		p.sample("rookery_loop_connections", "loop", strconv.Itoa(i), st.PerLoop[i].Open)
 	}
 	for i := range st.PerLoop {
-		p.histogram("rookery_loop_lag_seconds", i, &st.PerLoop[i].Lag)
+		p.histogram(&series{"rookery_loop_lag_seconds", loopLabel(i)}, &st.PerLoop[i].Lag)
 	}
 	for i := range st.PerLoop {
-		p.histogram("rookery_loop_batch_seconds", i, &st.PerLoop[i].Batch)
+		p.histogram(&series{"rookery_loop_batch_seconds", loopLabel(i)}, &st.PerLoop[i].Batch)
 	}
 }
 
@@ -155,7 +160,7 @@ func (p page) protocol(st *Stats) {
 		{"ok", m.Succeeded}, {"tool_error", m.ToolErrors}, {"refused", m.Refused},
 		{"failed", m.Failed}, {"cancelled", m.Cancelled},
 	} {
-		p.counter(fmt.Sprintf("rookery_mcp_requests_total{outcome=%q}", o.name), int64(o.n))
+		p.sample("rookery_mcp_requests_total", "outcome", o.name, int64(o.n))
 	}
 	p.counter("rookery_mcp_panics_total", int64(m.Panicked))
 	p.counter("rookery_mcp_invalid_arguments_total", int64(m.InvalidInputs))
@@ -207,7 +212,7 @@ func (p page) memory(s *Server) {
 	r, err := s.memory()
 	for _, c := range r.Components {
 		if c.Name != memprof.Unaccounted || err == nil {
-			p.gauge(fmt.Sprintf("rookery_memory_bytes{component=%q}", c.Name), c.Bytes)
+			p.sample("rookery_memory_bytes", "component", c.Name, c.Bytes)
 		}
 	}
 	if err == nil {
@@ -217,7 +222,7 @@ func (p page) memory(s *Server) {
 	p.gauge("go_heap_live_bytes", r.Heap.Live)
 	p.gauge("go_heap_goal_bytes", r.Heap.Goal)
 	if cpu, err := memprof.CPUTime(os.Getpid()); err == nil {
-		metrics.WriteCounterFloat64(p.w, "process_cpu_seconds_total", cpu.Seconds())
+		p.end(append(p.out.AvailableBuffer(), "process_cpu_seconds_total"...), cpu.Seconds())
 	}
 }
 
@@ -234,45 +239,32 @@ func (p page) collector() {
 	p.counter("go_gc_cycles_total", int64(gc.Cycles))
 	var sum time.Duration
 	var n uint64
+	pauses := series{name: "go_gc_pause_seconds"}
 	i := 0
 	for _, le := range gcBounds {
 		for ; i < len(gc.Pauses) && gc.Pauses[i].Max <= le; i++ {
 			n += gc.Pauses[i].Count
 			sum += time.Duration(gc.Pauses[i].Count) * gc.Pauses[i].Max
 		}
-		p.bucket("go_gc_pause_seconds", "", fmt.Sprint(le.Seconds()), n)
+		p.bucket(&pauses, le.Seconds(), n)
 	}
 	for ; i < len(gc.Pauses); i++ {
 		n += gc.Pauses[i].Count
 		sum += time.Duration(gc.Pauses[i].Count) * min(gc.Pauses[i].Max, time.Minute)
 	}
-	p.totals("go_gc_pause_seconds", "", n, sum)
+	p.totals(&pauses, n, sum)
 }
 
-// histogram writes a histogram of loop i.
-func (p page) histogram(name string, i int, h *loop.Histogram) {
-	label := fmt.Sprintf(`loop="%d"`, i)
+func loopLabel(i int) string { return `loop="` + strconv.Itoa(i) + `"` }
+
+// histogram writes a histogram of a loop.
+func (p page) histogram(s *series, h *loop.Histogram) {
 	var n uint64
 	for i, count := range h.Buckets {
 		n += count
 		if i < len(h.Buckets)-1 {
-			p.bucket(name, label+",", fmt.Sprint((time.Microsecond << i).Seconds()), n)
+			p.bucket(s, (time.Microsecond << i).Seconds(), n)
 		}
 	}
-	p.totals(name, label, n, h.Sum)
-}
-
-// bucket writes one bucket; labels is empty or ends in a comma.
-func (p page) bucket(name, labels, le string, n uint64) {
-	fmt.Fprintf(p.w, "%s_bucket{%sle=%q} %d\n", name, labels, le, n)
-}
-
-// totals writes what ends a histogram; label is empty or one label.
-func (p page) totals(name, label string, n uint64, sum time.Duration) {
-	labels, braces := "", ""
-	if label != "" {
-		labels, braces = label+",", "{"+label+"}"
-	}
-	p.bucket(name, labels, "+Inf", n)
-	fmt.Fprintf(p.w, "%s_sum%s %g\n%s_count%s %d\n", name, braces, sum.Seconds(), name, braces, n)
+	p.totals(s, n, h.Sum)
 }

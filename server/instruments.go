@@ -20,26 +20,26 @@ type instruments struct {
 	shedDeadline, shedBudget          *metrics.Counter
 	memoryReturns                     *metrics.Counter
 
-	methodLoop, methodWorker latency
-	mcpLoop, mcpWorker       latency
-	queueWait                latency
+	methodLoop, methodWorker *histogram
+	mcpLoop, mcpWorker       *histogram
+	queueWait                *histogram
 	lookups                  lookups
 }
 
-// latency is a histogram of durations.
-type latency struct{ h *metrics.PrometheusHistogram }
-
-// latencyBounds are the upper bounds of latency buckets, in seconds: from a
-// handler that only copies to one that waits for a person.
-var latencyBounds = []float64{2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3,
-	1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}
-
-func (l latency) observe(d time.Duration) { l.h.Update(d.Seconds()) }
+// latencyBounds are the upper bounds of latency buckets: from a handler that only
+// copies to one that waits for a person.
+var latencyBounds = []time.Duration{
+	2 * time.Microsecond, 5 * time.Microsecond, 10 * time.Microsecond, 20 * time.Microsecond, 50 * time.Microsecond,
+	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond, time.Millisecond, 2500 * time.Microsecond,
+	5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond,
+	250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2500 * time.Millisecond, 5 * time.Second,
+	10 * time.Second, 30 * time.Second,
+}
 
 func newInstruments(s *Server) *instruments {
 	set := metrics.NewSet()
-	hist := func(name string) latency { return latency{set.NewPrometheusHistogramExt(name, latencyBounds)} }
-	fine := func(name string) latency { return latency{set.NewPrometheusHistogramExt(name, lookupBounds)} }
+	handlers := func(labels string) *histogram { return newHistogram("rookery_handler_seconds", labels, latencyBounds) }
+	fine := func(name string) *histogram { return newHistogram(name, "", lookupBounds) }
 	m := &instruments{
 		set:               set,
 		lines:             set.NewCounter(`rookery_messages_received_total{protocol="jsonrpc"}`),
@@ -56,20 +56,29 @@ func newInstruments(s *Server) *instruments {
 		shedDeadline:      set.NewCounter(`rookery_requests_shed_total{cause="deadline"}`),
 		shedBudget:        set.NewCounter(`rookery_requests_shed_total{cause="byte_budget"}`),
 		memoryReturns:     set.NewCounter(`rookery_memory_returns_total`),
-		methodLoop:        hist(`rookery_handler_seconds{kind="method",on="loop"}`),
-		methodWorker:      hist(`rookery_handler_seconds{kind="method",on="worker"}`),
-		mcpLoop:           hist(`rookery_handler_seconds{kind="mcp",on="loop"}`),
-		mcpWorker:         hist(`rookery_handler_seconds{kind="mcp",on="worker"}`),
-		queueWait:         hist(`rookery_queue_wait_seconds`),
+		methodLoop:        handlers(`kind="method",on="loop"`),
+		methodWorker:      handlers(`kind="method",on="worker"`),
+		mcpLoop:           handlers(`kind="mcp",on="loop"`),
+		mcpWorker:         handlers(`kind="mcp",on="worker"`),
+		queueWait:         newHistogram("rookery_queue_wait_seconds", "", latencyBounds),
 		lookups:           lookups{fine(`rookery_session_lookup_seconds`), fine(`rookery_session_lookup_clock_seconds`)},
 	}
 	set.RegisterMetricsWriter(s.writeStats)
 	return m
 }
 
+// writeHistograms writes the samples of each family together.
+func (m *instruments) writeHistograms(p page) {
+	for _, h := range [...]*histogram{
+		m.methodLoop, m.methodWorker, m.mcpLoop, m.mcpWorker, m.queueWait, m.lookups.took, m.lookups.clock,
+	} {
+		h.write(p)
+	}
+}
+
 // timeMCP runs f, which serves one message of MCP, and notes how long it took.
-func (s *Server) timeMCP(l latency, f func()) {
+func (s *Server) timeMCP(h *histogram, f func()) {
 	began := time.Now()
 	f()
-	l.observe(time.Since(began))
+	h.observe(time.Since(began))
 }

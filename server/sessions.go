@@ -37,19 +37,19 @@ func (t sessions) Find(id [16]byte) (ref uint64, ok bool) {
 // the clock twice costs more than most lookups.
 const lookupSample = 64
 
-// lookupBounds are the upper bounds of buckets of lookups, in seconds: narrow
-// where lookups are, because a quantile is told as the bound above it.
-var lookupBounds = []float64{
-	2e-8, 3e-8, 4e-8, 5e-8, 6e-8, 8e-8, 1e-7, 1.5e-7, 2e-7, 2.5e-7, 3e-7, 4e-7, 5e-7, 6e-7, 7e-7, 8e-7, 9e-7, 1e-6, 1.1e-6, 1.2e-6,
-	1.3e-6, 1.4e-6, 1.5e-6, 1.7e-6, 2e-6, 3e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 1e-3, 1e-2,
+// lookupBounds are the upper bounds of buckets of lookups, in ns: narrow where
+// lookups are, because a quantile is told as the bound above it.
+var lookupBounds = []time.Duration{
+	20, 30, 40, 50, 60, 80, 100, 150, 200, 250, 300, 400, 500, 600, 700, 800, 900, 1000, 1100, 1200,
+	1300, 1400, 1500, 1700, 2000, 3000, 5000, 1e4, 2e4, 5e4, 1e5, 1e6, 1e7,
 }
 
 // lookups times looking sessions up by their ids.
 type lookups struct {
-	took latency
+	took *histogram
 	// clock is what reading the clock costs at that moment, which is in took as
 	// well: one reading for each.
-	clock latency
+	clock *histogram
 }
 
 // lookupClock is where the clock of lookups begins. Time since then is the
