@@ -75,7 +75,10 @@ func (s *spreading) replayMissed(c *Core, ref uint64) {
 }
 
 // offer brings a session what the ring has and its home had not, by seen: of who
-// is not in it what was spread here since then, and all that was not through.
+// is not in it what was spread here since then, and all that was not through, if
+// it is behind what the log has of that publisher. Where seen knows better the
+// log would mislead: what was published again with its key may be there from the
+// first time, and stands in the ring behind what came in between.
 func (s *spreading) offer(c *Core, ref uint64, seen map[uint64]uint64, since time.Duration) {
 	var had map[uint64]uint64
 	for i := range s.ring {
@@ -84,11 +87,13 @@ func (s *spreading) offer(c *Core, ref uint64, seen map[uint64]uint64, since tim
 		if known && e.number <= there || !known && e.at < since && e.number < s.base[e.inc] {
 			continue
 		}
-		if had == nil {
-			had = s.had(c, ref)
-		}
-		if e.number <= had[e.inc] {
-			continue
+		if !known { // else what its home had is known, not guessed
+			if had == nil {
+				had = s.had(c, ref)
+			}
+			if e.number <= had[e.inc] {
+				continue
+			}
 		}
 		if c.o.Store.SpreadTo(ref, e.payload, e.origin, true) == nil {
 			c.late.add(ref)
