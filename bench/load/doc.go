@@ -57,8 +57,8 @@
 // Sent = Replies + Failures but for what is under way when a phase begins or
 // ends.
 //
-// The loop sleeps for half a millisecond at least, so that a call may be that
-// much late for the generator's own sake. Its processor time a call
+// The loop sleeps for [Options].Tick at least, so that a call may be that much
+// late for the generator's own sake. Its processor time a call
 // ([PhaseResult].Generator) is mostly the kernel's, and the less the more calls
 // one turn of the loop sends.
 //

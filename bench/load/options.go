@@ -35,6 +35,7 @@ const (
 	DefaultRamp      = 5000 // connections a second
 	DefaultTimeout   = 10 * time.Second
 	DefaultDropAfter = time.Second
+	DefaultTick      = 500 * time.Microsecond
 	DefaultPool      = 64
 	DefaultRetry     = 100 * time.Millisecond
 	DefaultRetryMax  = 5 * time.Second
@@ -88,6 +89,12 @@ type Options struct {
 	// DropAfter is how long a due call waits for a client, or for a generator
 	// that has no time; 0: DefaultDropAfter.
 	DropAfter time.Duration `json:"drop_after_ns"`
+	// Tick is how long the generator sleeps at least once it has made the calls
+	// that were due; 0: DefaultTick. Calls due meanwhile are made together and up
+	// to that much late, which counts into the corrected latency. Where the
+	// generator shares its processors with the server, a longer one leaves more
+	// of them to it.
+	Tick time.Duration `json:"tick_ns"`
 
 	// Workload is what [Run] does; "": Steady.
 	Workload Workload `json:"workload,omitempty"`
@@ -131,6 +138,7 @@ func (o Options) filled() Options {
 	set(&o.Burst, 1)
 	set(&o.Timeout, DefaultTimeout)
 	set(&o.DropAfter, DefaultDropAfter)
+	set(&o.Tick, min(DefaultTick, o.DropAfter))
 	set(&o.Pool, DefaultPool)
 	set(&o.RetryMin, DefaultRetry)
 	set(&o.RetryMax, max(DefaultRetryMax, o.RetryMin))
@@ -175,8 +183,10 @@ func (o *Options) check() error {
 		return bad("shares lie between 0 and 1")
 	case o.Burst < 1 || o.Burst > burstMax:
 		return bad("a burst of %d; give 1 to %d", o.Burst, burstMax)
-	case min(o.Think, o.Warmup, o.Duration, o.Timeout, o.DropAfter, o.RetryMin, o.RetryMax) < 0:
+	case min(o.Think, o.Warmup, o.Duration, o.Timeout, o.DropAfter, o.Tick, o.RetryMin, o.RetryMax) < 0:
 		return bad("times cannot be negative")
+	case o.Tick > min(tickMost, o.DropAfter):
+		return bad("a tick of %v; give at most %v, so that nothing is dropped because the generator sleeps", o.Tick, min(tickMost, o.DropAfter))
 	case o.RetryMax < o.RetryMin:
 		return bad("the longest retry %v is shorter than the shortest %v", o.RetryMax, o.RetryMin)
 	case o.Pool < 1 || o.Pool > poolMax:
@@ -210,6 +220,7 @@ func within(list []float64, most float64) bool {
 // Bounds of options: beyond them numbers are mistakes, or would overflow.
 const (
 	targetsMax   = 1 << 10
+	tickMost     = 100 * time.Millisecond // longer than that nothing sleeps
 	clientsMax   = 1 << 24
 	rateMax      = 1 << 24
 	burstMax     = 64

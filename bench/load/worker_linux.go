@@ -18,11 +18,10 @@ import (
 const (
 	readSize   = 64 << 10
 	eventCount = 512
-	// tickMax bounds how long the loop sleeps, tickMin how short: waking for
-	// each of tens of thousands of calls a second would take the processor from
-	// the server beside us. What is due meanwhile is up to that much late.
+	// tickMax bounds how long the loop sleeps. Options.Tick does how short: waking
+	// for each of tens of thousands of calls a second would take the processor from
+	// the server beside us.
 	tickMax = int64(100 * time.Millisecond)
-	tickMin = int64(500 * time.Microsecond)
 	// handshakesMax bounds the handshakes under way in one process: listen
 	// backlogs do not overflow, and a slow server is not asked for everything.
 	handshakesMax = 256
@@ -230,7 +229,7 @@ func (w *worker) rest(now int64) int64 {
 	if until <= now {
 		return 0
 	}
-	return max(until-now, tickMin)
+	return max(until-now, int64(w.o.Tick))
 }
 
 // wait fills w.events and returns how many there are, none when wait has passed.

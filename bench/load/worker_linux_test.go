@@ -54,6 +54,29 @@ func TestTurnsAreBounded(t *testing.T) {
 
 // Clients take turns, the one that has waited longest first; those that are busy,
 // in a burst or silent do not.
+// Calls that are due meanwhile go out together: the loop sleeps for a tick at
+// least, and no longer than until what is due after it.
+func TestRest(t *testing.T) {
+	const ms = int64(time.Millisecond)
+	for _, test := range []struct {
+		tick      time.Duration
+		due, want int64 // from now
+	}{
+		{500 * time.Microsecond, ms / 10, ms / 2},
+		{2 * time.Millisecond, ms / 10, 2 * ms},
+		{2 * time.Millisecond, 5 * ms, 5 * ms},
+		{2 * time.Millisecond, 500 * ms, tickMax},
+	} {
+		const now = 7 * ms
+		o := Options{Tick: test.tick}.filled()
+		w := &worker{o: &o, schedule: schedule{interval: 1, next: float64(now + test.due)}}
+		w.calls.oldest = noOne
+		if got := w.rest(now); got != test.want {
+			t.Errorf("tick %v, due in %d ns: sleeps for %d ns, want %d", test.tick, test.due, got, test.want)
+		}
+	}
+}
+
 func TestReadyList(t *testing.T) {
 	w := idleWorker(6, Options{Protocol: JSONRPC})
 	for _, i := range []int32{0, 3, 5} {

@@ -20,7 +20,7 @@ func (r *run) overload() error {
 	defer r.span("overload")()
 	o := load.Options{
 		Targets: r.targets(r.bed.TCP), Protocol: load.JSONRPC, Method: "echo.worker", Clients: overloadClients, Burst: overloadBurst,
-		Ramp: r.Scale.RampRate, DropAfter: time.Millisecond,
+		Ramp: r.Scale.RampRate, DropAfter: time.Millisecond, Tick: load.DefaultTick,
 		Timeout: time.Minute, // a burst of all is answered one after another
 	}
 	size, err := load.ParseSize(overloadSize)

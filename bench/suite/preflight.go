@@ -2,12 +2,14 @@ package suite
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
 
 	"github.com/rookery-server/rookery/bench"
+	"github.com/rookery-server/rookery/bench/load"
 	"github.com/rookery-server/rookery/bench/report"
 )
 
@@ -65,6 +67,7 @@ func makePlan(m bench.Machine, s Scale, proc string) (*plan, error) {
 		{Name: "scale", Value: s.Name}, {Name: "clients", Value: report.Number(float64(s.Clients))},
 		{Name: "nodes", Value: strconv.Itoa(nodeCount)}, {Name: "processes of a node", Value: strconv.Itoa(p.workers)},
 		{Name: "copies", Value: fmt.Sprintf("%d beside the home", replicas-1)}, {Name: "durability", Value: "acked"},
+		{Name: "generator sleeps at least", Value: cmp.Or(s.Tick, load.DefaultTick).String()},
 		{Name: "limits", Value: slackText(s.Slack)},
 	}
 	return p, nil

@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -252,7 +253,7 @@ func (r *run) with(o bench.TestbedOptions, workers int, f func() error) (err err
 
 // fleet starts load processes, runs f with them and ends them.
 func (r *run) fleet(o load.Options, f func(*load.Fleet) error) (err error) {
-	o.Self = r.Self
+	o.Self, o.Tick = r.Self, cmp.Or(o.Tick, r.Scale.Tick)
 	offset := time.Since(r.begun).Seconds()
 	fleet, err := load.Start(r.ctx, o)
 	if err != nil {

@@ -21,6 +21,9 @@ type Scale struct {
 	// sessions at which latency is measured, HoldRate those while connections
 	// are held.
 	Rate, SessionRate, HoldRate float64
+	// Tick is how long the load generator sleeps at least (load.Options). At the
+	// largest scales it shares nearly full processors with the nodes.
+	Tick time.Duration
 	// Measure is how long each figure of rate and latency is measured, Holds
 	// for how long connections are held.
 	Measure time.Duration
@@ -43,10 +46,12 @@ var Scales = []Scale{
 	},
 	{
 		Name: "100k", Clients: 100_000, Ramps: []int{100, 1000, 10_000, 25_000, 100_000}, RampRate: 12_000, Rate: 25_250, SessionRate: 12_120, HoldRate: 2000,
+		Tick:    2 * time.Millisecond,
 		Measure: 30 * time.Second, Holds: [2]time.Duration{5 * time.Minute, 10 * time.Minute}, Slack: 1,
 	},
 	{
 		Name: "200k", Clients: 200_000, Ramps: []int{100, 1000, 10_000, 25_000, 100_000, 200_000}, RampRate: 12_000, Rate: 25_250, SessionRate: 12_120, HoldRate: 2000,
+		Tick:    2 * time.Millisecond,
 		Measure: 30 * time.Second, Holds: [2]time.Duration{5 * time.Minute, 10 * time.Minute}, Slack: 1,
 	},
 }

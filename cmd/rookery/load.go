@@ -74,6 +74,7 @@ func (f *loadFlags) register(cmd *cobra.Command, o *load.Options) {
 	flags.Float64Var(&o.Publish, "publish", 0, "numbered events published a second, through tools broadcast or touch")
 	flags.DurationVar(&o.Timeout, "timeout", load.DefaultTimeout, "bound of a call and of a handshake")
 	flags.DurationVar(&o.DropAfter, "drop-after", load.DefaultDropAfter, "how long a due call waits for a client before it is dropped")
+	flags.DurationVar(&o.Tick, "tick", load.DefaultTick, "how long the generator sleeps at least: calls due meanwhile go out together")
 	flags.IntVar(&o.Pool, "pool", load.DefaultPool, "keep-alive connections for POSTs, for each process and target")
 	flags.BoolVar(&o.Spread, "spread", false, "send each POST to the next target, not to the one with the client's stream")
 	flags.BoolVar(&o.NoStream, "no-stream", false, "hold no stream, for servers that offer none")
