@@ -23,18 +23,24 @@ func (c *Core) runAnswers() {
 // settleWaits is for how many HoldTimeouts after a loss requests wait for who takes
 // their sessions over: of tens of thousands of clients that return at once the
 // first come before a busy machine has taken their sessions over. Turned away they
-// would come again, behind all others.
+// would come again, behind all others. What helps none of them waits for as long:
+// sessions do not follow other clients, and copies are not compared.
 const settleWaits = 4
 
 // holdsOn reports whether a request that has waited for HoldTimeout waits on, for
 // what a loss has left to do, and gives it the time. mu is held.
 func (t *routes) holdsOn(c *Core, r *route, now time.Duration) bool {
-	until := t.lost + settleWaits*c.o.HoldTimeout
-	if !r.repeat || t.lost == 0 || now >= until {
+	if !r.repeat || !t.settles(c, now) {
 		return false
 	}
-	r.deadline = until
+	r.deadline = t.lost + settleWaits*c.o.HoldTimeout
 	return true
+}
+
+// settles reports whether clients of a peer that was lost may still be on their
+// way back. mu is held.
+func (t *routes) settles(c *Core, now time.Duration) bool {
+	return t.lost != 0 && now < t.lost+settleWaits*c.o.HoldTimeout
 }
 
 // mayBeFound reports whether a session may turn up: not all have been asked, or one

@@ -13,13 +13,25 @@ import (
 // says that it and its copies hold it (leaving.go).
 
 // HandOverTo moves a session at home here to a peer, if the session rests when
-// its turn comes: to where its client has just opened a stream.
-func (c *Core) HandOverTo(ref uint64, link uint32) {
+// its turn comes: to where its client has just opened a stream. It reports false
+// if that is to be asked again later, because a peer was lost and the processors
+// are for its clients now. Until then the client is served through this peer.
+func (c *Core) HandOverTo(ref uint64, link uint32) bool {
 	l := c.link(link)
-	if l == nil || !c.plan.Load().accepts(l) {
-		return // a node that drains would give it away again
+	if c.settles() {
+		return false
 	}
-	c.handOverSoon(ref, l)
+	if l != nil && c.plan.Load().accepts(l) { // a node that drains would give it away again
+		c.handOverSoon(ref, l)
+	}
+	return true
+}
+
+// settles is routes.settles, now.
+func (c *Core) settles() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.routes.settles(c, c.o.Now())
 }
 
 // handOverSoon hands a session over as soon as nobody waits for something to be

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rookery-server/rookery/shard"
 )
@@ -152,7 +153,18 @@ func (st *simStore) get(to simStream, s *simSession, stream, after string, fork 
 func (st *simStore) hold(to simStream, s *simSession, text string) {
 	st.out(to, ReplyHold, text)
 	if to.from != 0 {
-		st.p.core.HandOverTo(s.ref, to.from)
+		st.follow(s.ref, to)
+	}
+}
+
+// follow moves a session to where its client is, as soon as that may be.
+func (st *simStore) follow(ref uint64, to simStream) {
+	s := st.byRef[ref]
+	if s == nil || s.Home != 0 || s.stream != to {
+		return
+	}
+	if !st.p.core.HandOverTo(ref, to.from) {
+		st.p.w.after(st.p.w.between(500*time.Millisecond, time.Second), func() { st.p.do(func() { st.follow(ref, to) }) })
 	}
 }
 

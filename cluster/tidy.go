@@ -121,8 +121,9 @@ const leftoverRounds = 2
 func partitionOf(id ID) uint16 { return shard.PartitionOf(shard.Key(id)) }
 
 // restBefore is how long after copies were filled they are compared, at the
-// latest. Fills rest many times while sessions whose home was lost are taken over,
-// and tens of thousands of clients wait for the processor then.
+// latest, though not before a loss has settled. Fills rest many times while sessions
+// whose home was lost are taken over, and tens of thousands of clients wait for the
+// processor then.
 const restBefore = 2 * time.Second
 
 func (t *tidying) step(c *Core, now time.Duration) {
@@ -135,7 +136,7 @@ func (t *tidying) step(c *Core, now time.Duration) {
 		t.next = min(t.next, now+restBefore) // copies that others have now are let go
 	}
 	t.filled = idle
-	if c.o.DigestEvery < 0 || now < t.next || !idle {
+	if c.o.DigestEvery < 0 || now < t.next || !idle || c.settles() {
 		return
 	}
 	first := t.next == 0

@@ -36,4 +36,28 @@ func TestComparedAfterFills(t *testing.T) {
 	step(compared, false)
 	step(next-time.Second, true)
 	step(next-time.Second+1, false) // the ordinary time is sooner
+	c.routes.lost = next
+	settled := next + settleWaits*c.o.HoldTimeout
+	step(settled-1, false) // those who were at a peer that is lost come first
+	next = settled + every
+	step(settled, false)
+}
+
+// A session follows its client at once, but not while those whose peer was lost
+// come back.
+func TestMovesWaitForReturning(t *testing.T) {
+	c, l, _ := strangers()
+	var now time.Duration
+	c.o.Now = func() time.Duration { return now }
+	for _, lost := range []time.Duration{0, time.Second} {
+		now = lost
+		c.routes.lost = lost
+		if got, want := c.HandOverTo(1, l.num), lost == 0; got != want {
+			t.Errorf("lost at %v: %v, want %v", lost, got, want)
+		}
+	}
+	now += settleWaits * c.o.HoldTimeout
+	if !c.HandOverTo(1, l.num) {
+		t.Error("waits for longer than those who return may take")
+	}
 }

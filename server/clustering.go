@@ -24,7 +24,7 @@ type core interface {
 	Route(conn uint64, id cluster.ID, msg []byte, repeat bool)
 	Reply(to uint32, conn uint64, flags cluster.ReplyFlags, p []byte) error
 	ConnGone(conn uint64)
-	HandOverTo(ref uint64, link uint32)
+	HandOverTo(ref uint64, link uint32) bool
 
 	Publish(ctx context.Context, payload []byte, key string) (delivered int, err error)
 	Notify(ctx context.Context, id cluster.ID, payload []byte, key string) error

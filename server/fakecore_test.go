@@ -37,6 +37,7 @@ type fakeCore struct {
 	refuse  cluster.Refusal   // of the next Route
 	routes  map[uint64]uint32 // by connection: who has the request
 	stays   bool              // HandOverTo does nothing
+	later   bool              // HandOverTo wants to be asked again
 	publish func(payload []byte, key string) (int, error)
 }
 
@@ -181,13 +182,21 @@ func (c *fakeCore) ConnGone(conn uint64) {
 }
 
 // HandOverTo implements core. It runs where the server's own calls do not.
-func (c *fakeCore) HandOverTo(ref uint64, link uint32) {
+func (c *fakeCore) HandOverTo(ref uint64, link uint32) bool {
 	c.mu.Lock()
-	stays := c.stays
+	stays, later := c.stays, c.later
 	c.mu.Unlock()
-	if !stays {
+	if !stays && !later {
 		c.inbox <- func() { c.handOver(ref, link) }
 	}
+	return !later
+}
+
+// settles has c move sessions only when it is asked again, or at once.
+func (c *fakeCore) settles(is bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.later = is
 }
 
 func (c *fakeCore) handOver(ref uint64, link uint32) bool {

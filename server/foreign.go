@@ -10,6 +10,7 @@ import (
 	"github.com/rookery-server/rookery/codec"
 	"github.com/rookery-server/rookery/loop"
 	"github.com/rookery-server/rookery/mcp"
+	"github.com/rookery-server/rookery/session"
 )
 
 // This file serves requests for other peers, to whose connections they came.
@@ -93,7 +94,9 @@ func (c *clustering) served(r *remote, x *mcp.Exchange) {
 			c.s.mcp.StreamClosed(r.id, x.Word)
 			return
 		}
-		c.core.HandOverTo(x.Word, r.link)
+		if !c.core.HandOverTo(x.Word, r.link) {
+			c.remotes.postpone(r)
+		}
 		return
 	}
 	flags := cluster.ReplyLast
@@ -150,8 +153,29 @@ func (c *clustering) end(to mcp.StreamID) {
 	}
 }
 
-// tidy lets go of connections that have ended. Call it now and then.
+// movesAtOnce bounds how many sessions tidy moves.
+const movesAtOnce = 1 << 10
+
+// moveOn moves the sessions to where their clients are that could not go when
+// those came, if they are there still.
+func (c *clustering) moveOn() {
+	late := c.remotes.takeLate(movesAtOnce)
+	for i, r := range late {
+		ref := r.stream()
+		if rec, ok := c.s.sessions.Load(session.Ref(ref)); !ok || rec.Home != 0 || toSession(&rec).Stream != r.id {
+			continue
+		}
+		if !c.core.HandOverTo(ref, r.link) {
+			c.remotes.postpone(late[i:]...)
+			return
+		}
+	}
+}
+
+// tidy lets go of connections that have ended, and moves what has waited. Call
+// it now and then.
 func (c *clustering) tidy() {
+	c.moveOn()
 	if n := c.noRoom.Swap(0); n > 0 {
 		c.s.log.Warn("requests of peers found no room and were answered with 503", "requests", n, "remotes_max", remotesMax)
 	}

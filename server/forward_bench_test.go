@@ -21,7 +21,7 @@ func (idleCore) Subscribed(uint64, string, bool)                        {}
 func (idleCore) Route(uint64, cluster.ID, []byte, bool)                 {}
 func (idleCore) Reply(uint32, uint64, cluster.ReplyFlags, []byte) error { return nil }
 func (idleCore) ConnGone(uint64)                                        {}
-func (idleCore) HandOverTo(uint64, uint32)                              {}
+func (idleCore) HandOverTo(uint64, uint32) bool                         { return true }
 func (idleCore) Fetch(context.Context, cluster.ID) (ref uint64, err error) {
 	return 0, cluster.ErrUnknown
 }

@@ -102,14 +102,7 @@ func TestForwardedStreamMoves(t *testing.T) {
 		p := dial(t, servers[1].HTTPAddr())
 		p.send(getStream + id + "\r\n\r\n")
 		event := strings.TrimPrefix(p.until("id: "), "id: ")
-		home := func(i int) func() bool {
-			return func() bool {
-				sid, _ := session.ParseID([]byte(strings.TrimPrefix(id, "Mcp-Session-Id: ")))
-				ref, ok := servers[i].sessions.Find(sid)
-				rec, there := servers[i].sessions.Load(ref)
-				return ok && there && rec.Home == 0
-			}
-		}
+		home := func(i int) func() bool { return func() bool { return isHome(servers[i], id) } }
 		eventually(t, "the session moves", home(1))
 		if n := servers[2].MCP().ResourceUpdated("a:b"); n != 1 {
 			t.Errorf("told %d", n)
@@ -134,6 +127,44 @@ func TestForwardedStreamMoves(t *testing.T) {
 		}
 		nothingLeft(t, servers)
 	})
+}
+
+// TestForwardedStreamMovesLater: sessions that could not follow their clients when
+// those came do so later, unless the client has gone by then.
+func TestForwardedStreamMovesLater(t *testing.T) {
+	net, servers := startFleet(t, 2, quickTicks(Options{}), fleetTools(t, nil))
+	net.cores[0].settles(true)
+	var ids [2]string
+	var clients [2]*peer
+	for i := range ids {
+		ids[i] = dial(t, servers[0].HTTPAddr()).begin()
+		clients[i] = dial(t, servers[1].HTTPAddr())
+		clients[i].send(getStream + ids[i] + "\r\n\r\n")
+		clients[i].until("id: ")
+	}
+	clients[1].c.Close()
+	eventually(t, "the second has gone", func() bool { return servers[0].Stats().MCP.StreamsClosed == 1 })
+	servers[0].cluster.tidy()
+	clients[0].until(": keep-alive") // by the home
+	if !isHome(servers[0], ids[0]) {
+		t.Fatal("moved before it was to")
+	}
+	net.cores[0].settles(false)
+	eventually(t, "the first session follows", func() bool { return isHome(servers[1], ids[0]) })
+	if late := servers[0].cluster.remotes.takeLate(2); len(late) != 0 || !isHome(servers[0], ids[1]) {
+		t.Errorf("%d are to be moved yet; the second is at home where its client is not: %v", len(late), !isHome(servers[0], ids[1]))
+	}
+	clients[0].until(": keep-alive")
+	clients[0].c.Close()
+	nothingLeft(t, servers)
+}
+
+// isHome reports whether a session is at home at s.
+func isHome(s *Server, header string) bool {
+	id, _ := session.ParseID([]byte(strings.TrimPrefix(header, "Mcp-Session-Id: ")))
+	ref, ok := s.sessions.Find(id)
+	rec, there := s.sessions.Load(ref)
+	return ok && there && rec.Home == 0
 }
 
 // TestForwardedGetWaits: a GET behind requests of its connection, of which the

@@ -81,6 +81,16 @@ func (r *remote) hold(word uint64) bool {
 	return true
 }
 
+// stream returns the word of the open stream, 0 if there is none.
+func (r *remote) stream() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.held {
+		return 0
+	}
+	return r.word
+}
+
 // close says that the connection is gone. It returns the word of its stream, 0
 // if there is none, and whether the request is still being served.
 func (r *remote) close() (word uint64, serving bool) {
@@ -103,6 +113,7 @@ type remotes struct {
 	gen    uint32                // guarded by mu; none of slots has a lower generation
 	byConn map[remoteKey]*remote // guarded by mu
 	loose  []looseRemote         // guarded by mu
+	late   []*remote             // guarded by mu; streams whose session is to follow them
 }
 
 // looseRemote is a connection to which nothing more can be written, while mcp
@@ -219,6 +230,26 @@ func (t *remotes) loosen(r *remote, untold bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.loose = append(t.loose, looseRemote{r, untold})
+}
+
+// postpone has the sessions of streams moved there later. Beyond remotesMax, to
+// which those count that have closed meanwhile, sessions stay where they are until
+// their clients come again: they are served there just as well.
+func (t *remotes) postpone(list ...*remote) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.late = append(t.late, list[:min(len(list), remotesMax-len(t.late))]...)
+}
+
+// takeLate returns up to n of the streams that were postponed, the eldest first.
+func (t *remotes) takeLate(n int) []*remote {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := t.late[:min(n, len(t.late))]
+	if t.late = t.late[len(list):]; len(t.late) == 0 {
+		t.late = nil
+	}
+	return list
 }
 
 func (t *remotes) takeLoose() []looseRemote {
