@@ -153,8 +153,8 @@ func (c *clustering) end(to mcp.StreamID) {
 	}
 }
 
-// movesAtOnce bounds how many sessions tidy moves.
-const movesAtOnce = 1 << 10
+// movesAtOnce bounds how many sessions tidy moves: nobody waits for them.
+const movesAtOnce = 1 << 8
 
 // moveOn moves the sessions to where their clients are that could not go when
 // those came, if they are there still.
