@@ -151,7 +151,7 @@ func (w *world) expect(pub *simPub) {
 			if !pub.p.acts[q.id] {
 				continue
 			}
-			if s := q.store.byID[c.sid]; s != nil && !s.isPointer() {
+			if s := q.store.byID[c.sid]; s != nil && !s.isPointer() && !q.leftover(s) {
 				known = true
 			}
 		}
@@ -160,6 +160,21 @@ func (w *world) expect(pub *simPub) {
 			w.checkHome(c)
 		}
 	}
+}
+
+// leftover reports whether a copy is one that the home it names, which is heard,
+// does not keep here: an earlier fault left it behind, and tidying.collect lets it
+// go. It counts for nobody.
+func (p *proc) leftover(s *simSession) bool {
+	if s.Home == 0 || !p.core.link(s.home()).alive.Load() {
+		return false
+	}
+	kept := false
+	p.core.link(s.home()).in.each(func(ref uint64) uint64 {
+		kept = kept || ref == s.ref
+		return ref
+	})
+	return !kept
 }
 
 // checkHome finds out, whenever something is acknowledged, whether somebody answers
