@@ -1,6 +1,9 @@
 package cluster
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // This file is what the model knows of two homes that took one session over: see
 // session/fork.go and mcp/fork.go.
@@ -35,6 +38,20 @@ func (st *simStore) catchUp(s *simSession, stream, after, fork uint32) {
 		s.log.Events = append(slices.Delete(s.log.Events, i, i+1), e)
 		st.p.core.Noted(s.ref, e.Stream, e.Seq, e.Origin, e.Msg)
 	}
+}
+
+// marksFirst puts marks before what else was numbered after the same takeover: they
+// say who has heard it.
+func marksFirst(events []Event) {
+	rank := func(e *Event) int {
+		if _, mark := isCame(e); mark {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(events, func(a, b Event) int {
+		return cmp.Or(cmp.Compare(a.Seq>>epochBits, b.Seq>>epochBits), cmp.Compare(rank(&a), rank(&b)))
+	})
 }
 
 // raise moves an event that stands here where a client of another log lacks it to

@@ -183,6 +183,7 @@ func (st *simStore) Replace(ref uint64, full *Snapshot) (extra []Event, ok bool)
 			extra = append(extra, e)
 		}
 	}
+	marksFirst(extra)
 	st.p.w.note("%s has %x from %v in epoch %x, not %x; pointer %v, %d more events", st.p.id, s.ID[:2], st.p.core.link(full.home()).peer, full.Epoch, s.Epoch, full.isPointer(), len(extra))
 	st.set(s, full)
 	return extra, true

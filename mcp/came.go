@@ -13,6 +13,9 @@ import "strconv"
 // cameStream is the stream of these marks.
 const cameStream = postBit - 1
 
+// Marks reports whether the events of a stream are such marks. No client gets them.
+func Marks(stream uint32) bool { return stream == cameStream }
+
 // came notes the number with which a client comes, 0 for none, unless the log
 // knows. A session that was never taken over has no marks. The delivery lock is
 // held.

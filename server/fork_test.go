@@ -112,3 +112,45 @@ func TestStoreSaysWhereElse(t *testing.T) {
 		t.Errorf("extra %+v, %v", extra, ok)
 	}
 }
+
+// TestStoreSaysWhoHeard: a home that took over has heard something by another way
+// than the newer home before its client came, once. The client, which says so first
+// to the newer home, does not get it from there again.
+func TestStoreSaysWhoHeard(t *testing.T) {
+	p := newStorePair(t)
+	less := cloneSnapshot(p.export(t, p.from, p.ref))
+	less.Home, less.Epoch = 1, 1
+	third := less.Log.Events[2]
+	less.Log.Events, less.Log.Last = less.Log.Events[:2], less.Log.Events[1].Seq
+	if _, ok := p.from.Replace(p.ref, less); !ok || !p.from.Promote(p.ref, 2<<16, true) || !p.to.Promote(p.copyRef, 3<<16, true) {
+		t.Fatal("not taken over")
+	}
+	m := mcp.AppendPublication(nil, &mcp.Publication{Audience: mcp.ToSession, Method: "notifications/x", Params: []byte(`{"n":2}`)})
+	if err := p.from.SpreadTo(p.ref, m, third.Origin, true); err != nil {
+		t.Fatal(err)
+	}
+	a := dial(t, p.home.HTTPAddr())
+	a.send(fmt.Sprintf(getStream+"%s\r\nLast-Event-ID: 1-%x\r\n\r\n", p.id, less.Log.Last))
+	last := strings.TrimPrefix(a.until("id: "), "id: ")
+	a.until(`"n":2`)
+	full := p.export(t, p.to, p.copyRef)
+	full.Home = 2
+	extra, ok := p.from.Replace(p.ref, full)
+	if !ok || len(extra) != 2 || !mcp.Marks(extra[0].Stream) || extra[0].Seq < extra[1].Seq {
+		t.Fatalf("extra %+v, %v", extra, ok)
+	}
+	p.to.Merge(p.copyRef, extra)
+	if err := p.to.SpreadTo(p.copyRef, m, cluster.Origin{Peer: 9, Seq: 1}, false); err != nil {
+		t.Fatal(err)
+	}
+	b := dial(t, p.copied.HTTPAddr())
+	b.send(getStream + p.id + "\r\nLast-Event-ID: " + last + "\r\n\r\n")
+	if first := strings.TrimPrefix(b.until("id: "), "id: "); !strings.HasPrefix(first, "1-c0000") {
+		t.Errorf("got %s behind %s", first, last)
+	}
+	for _, e := range p.export(t, p.to, p.copyRef).Log.Events {
+		if e.Origin == third.Origin && mcp.Takeover(e.Seq) != 2 {
+			t.Errorf("the newer home has it at %x", e.Seq)
+		}
+	}
+}

@@ -170,25 +170,6 @@ func (t replicas) Replace(ref uint64, s *cluster.Snapshot) (extra []cluster.Even
 // Dismiss implements cluster.Store.
 func (t replicas) Dismiss(ref uint64, ready bool) { t.mcp().Dismiss(ref, ready) }
 
-// beyond returns the events of a log that another one has neither now nor has
-// let go, or has under higher numbers, or has where this one, of a home that took
-// over, did not have them.
-func (t replicas) beyond(log uint32, other *cluster.Log) (extra []cluster.Event) {
-	has := make(map[cluster.Origin]uint32, len(other.Events))
-	for i := range other.Events {
-		has[other.Events[i].Origin] = other.Events[i].Seq
-	}
-	fork := t.log().Fork(log)
-	t.log().Each(log, func(seq, stream, body uint32, msg []byte) {
-		origin := t.log().Origin(body)
-		at, ok := has[origin]
-		if (!ok || seq < at || fork != 0 && fork <= at && mcp.Takeover(at) < mcp.Takeover(seq)) && seq > other.Floors[stream>>31] {
-			extra = append(extra, cluster.Event{Stream: stream, Seq: seq, Origin: origin, Msg: msg})
-		}
-	})
-	return extra
-}
-
 // Write implements cluster.Store.
 func (t replicas) Write(ref uint64, state uint64) {
 	t.table().Update(session.Ref(ref), func(r *session.Record) {
@@ -303,15 +284,6 @@ func (t replicas) Attach(ref uint64, conn uint64, framing uint8) bool {
 	return t.c.attach(conn, func(st mcp.StreamID) (word uint64, ok bool) {
 		return t.mcp().AttachStream(ref, st, framing)
 	})
-}
-
-// Merge implements cluster.Store.
-func (t replicas) Merge(ref uint64, events []cluster.Event) {
-	for i := range events {
-		if e := &events[i]; e.Stream != 0 && len(e.Msg) > 0 {
-			t.mcp().Merge(ref, e.Stream, e.Seq, e.Origin, e.Msg)
-		}
-	}
 }
 
 // Spread implements cluster.Store.
