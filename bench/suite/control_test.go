@@ -108,17 +108,25 @@ func TestNoControl(t *testing.T) {
 	}
 }
 
-func TestCollectors(t *testing.T) {
-	for text, want := range map[string]int{
-		`{"gc":{"cycles":3}}`: 1, `{"gc":{"cycles":3},"workers":[{"gc":{"cycles":1}},{"gc":{"cycles":2}}]}`: 2,
+func TestAccounts(t *testing.T) {
+	for text, want := range map[string]struct{ processes, free int64 }{
+		`{"gc":{"cycles":3},"heap":{"free":5}}`: {1, 5},
+		`{"gc":{"cycles":3},"workers":[{"gc":{"cycles":1},"heap":{"free":2}},{"gc":{"cycles":2},"heap":{"free":9}}]}`: {2, 11},
 	} {
-		list, err := collectors([]byte(text))
-		if err != nil || len(list) != want || list[0].Cycles == 0 {
+		list, err := accounts([]byte(text))
+		free := int64(0)
+		for _, a := range list {
+			free += a.Heap.Free
+		}
+		if err != nil || int64(len(list)) != want.processes || list[0].GC.Cycles == 0 || free != want.free {
 			t.Errorf("%s: %+v, %v", text, list, err)
 		}
 	}
-	if _, err := collectors([]byte("x")); err == nil {
+	if _, err := accounts([]byte("x")); err == nil {
 		t.Error("x is an account")
+	}
+	if used := usedOf(look{pss: 9, free: 4}); used != 5 {
+		t.Errorf("%v are in use of 9 of which 4 are free", used)
 	}
 }
 

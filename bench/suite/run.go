@@ -27,7 +27,7 @@ type run struct {
 	bed    *bed
 	procs  int // processes that serve, of each node of bed
 	watch  *sampler
-	bare   float64 // memory of all nodes before there was a client, in bytes
+	bare   float64 // memory in use of all nodes before there was a client, in bytes
 	beside *control
 }
 
@@ -244,7 +244,7 @@ func (r *run) with(o bench.TestbedOptions, workers int, f func() error) (err err
 		if err := r.collect(); err != nil {
 			return err
 		}
-		if r.bare, err = r.rest(); err != nil {
+		if r.bare, err = r.rest(usedOf); err != nil {
 			return err
 		}
 	}

@@ -24,6 +24,7 @@ type look struct {
 	at      time.Time
 	metrics map[string]float64 // summed over labels; nil: not read
 	pss     int64              // bytes, all processes
+	free    int64              // of these, pages that the Go runtime of processes that serve may return
 	cpu     time.Duration      // used since they started
 	gc      []memprof.GC       // of each process that serves
 }
@@ -55,7 +56,10 @@ func lookAt(ctx context.Context, t *bed, i int) (l look, err error) {
 	if err != nil {
 		return l, err
 	}
-	l.gc, err = collectors(body)
+	accounts, err := accounts(body)
+	for _, a := range accounts {
+		l.gc, l.free = append(l.gc, a.GC), l.free+a.Heap.Free
+	}
 	return l, err
 }
 
@@ -72,24 +76,20 @@ func metricsOf(ctx context.Context, t *bed, i int) (wire.Metrics, error) {
 	return metrics, nil
 }
 
-// collectors returns what the collector of each process of a node has done, from
-// the node's account of its memory.
-func collectors(account []byte) ([]memprof.GC, error) {
+// accounts returns those of the processes of a node that serve, from the node's
+// account of its memory.
+func accounts(body []byte) ([]memprof.Report, error) {
 	var node struct {
 		memprof.Report
 		Workers []memprof.Report `json:"workers"`
 	}
-	if err := json.Unmarshal(account, &node); err != nil {
+	if err := json.Unmarshal(body, &node); err != nil {
 		return nil, fmt.Errorf("suite: /debug/mem: %w", err)
 	}
 	if len(node.Workers) == 0 {
-		return []memprof.GC{node.GC}, nil
+		return []memprof.Report{node.Report}, nil
 	}
-	list := make([]memprof.GC, len(node.Workers))
-	for i := range list {
-		list[i] = node.Workers[i].GC
-	}
-	return list, nil
+	return node.Workers, nil
 }
 
 // pss returns the proportional set size of a process in bytes: its own memory
@@ -271,6 +271,10 @@ func sum(looks []look, f func(look) float64) (total float64) {
 }
 
 func memoryOf(l look) float64 { return float64(l.pss) }
+
+// usedOf is memory without pages in which nothing is: how many of them there are
+// depends on what went before and on when the runtime returned some.
+func usedOf(l look) float64 { return float64(l.pss - l.free) }
 
 func metric(name string) func(look) float64 {
 	return func(l look) float64 { return l.metrics[name] }

@@ -119,7 +119,7 @@ func (r *run) spread(f *load.Fleet) error {
 	}
 	r.measured("performance.fanout", ms(heard.Spread.P50), int(heard.Spread.Count)*heard.Clients)
 	r.check("performance.fanout").Detail = fmt.Sprintf("longest of %d events %v; publishing took %v; %d not heard", heard.Published, short(heard.Spread.Max), short(heard.Took.P50), heard.Missing)
-	full, err := r.rest()
+	full, err := r.rest(memoryOf)
 	if err != nil {
 		return err
 	}

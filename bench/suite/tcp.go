@@ -98,9 +98,9 @@ func (r *run) phase(f *load.Fleet, name string, rate float64, d time.Duration) (
 	return result, f.Rate(ctx, 0)
 }
 
-// rest waits until the servers' memory no longer falls and returns it in
-// bytes.
-func (r *run) rest() (float64, error) {
+// rest waits until the servers' memory, that of all its pages or of some, no
+// longer falls and returns it in bytes.
+func (r *run) rest(of func(look) float64) (float64, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, restMax)
 	defer cancel()
 	last := -1.0
@@ -109,7 +109,7 @@ func (r *run) rest() (float64, error) {
 		if err != nil {
 			return 0, err
 		}
-		now := sum(looks, memoryOf)
+		now := sum(looks, of)
 		if last >= 0 && now > last*0.99 {
 			return min(now, last), nil
 		}
@@ -125,11 +125,11 @@ func (r *run) rest() (float64, error) {
 
 // memory measures what idle clients cost: all servers' memory as it comes to
 // rest by itself, and by how much the servers have grown for each client, after
-// a collection as before the first client, so that garbage counts on neither
-// side.
+// a collection as before the first client and without free pages, so that garbage
+// counts on neither side.
 func (r *run) memory(whole, each string) error {
 	n := r.Scale.Clients
-	idle, err := r.rest()
+	idle, err := r.rest(memoryOf)
 	if err != nil {
 		return err
 	}
@@ -137,16 +137,18 @@ func (r *run) memory(whole, each string) error {
 	if err := r.collect(); err != nil {
 		return err
 	}
-	if idle, err = r.rest(); err != nil {
+	if idle, err = r.rest(usedOf); err != nil {
 		return err
 	}
 	r.measured(each, (idle-r.bare)/float64(n), n)
 	return nil
 }
 
-// collect makes all nodes run their garbage collector.
+// collect makes all nodes run their garbage collector: twice, because pools let go
+// of what they keep in the second collection.
 func (r *run) collect() error {
-	for i := range r.bed.Len() {
+	for i := range 2 * r.bed.Len() {
+		i %= r.bed.Len()
 		for w := range r.procs {
 			path := "/debug/pprof/heap?gc=1"
 			if r.procs > 1 {
