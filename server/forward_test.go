@@ -248,7 +248,7 @@ func TestLateForward(t *testing.T) {
 		if !<-moved {
 			t.Fatal("not moved")
 		}
-		eventually(t, "it is there", func() bool { return servers[1].Stats().Sessions == 1 })
+		eventually(t, "it is at home there", func() bool { return isHome(servers[1], id) })
 		close(block)
 		p.response("POST")
 		if r := p.response("POST"); !strings.Contains(r.body, `\"n\":2`) {
