@@ -340,8 +340,8 @@ func (w *world) configure() {
 	case 2:
 		w.cfg.nodes = 5
 	}
-	if *simWorkers > 0 {
-		w.cfg.workers = *simWorkers
+	if n := cmp.Or(w.workers, *simWorkers); n > 0 {
+		w.cfg.workers = n
 	}
 	names := slices.DeleteFunc(slices.Clone(simFaultNames), func(name string) bool {
 		return slices.Contains(strings.Split(*simWithout, ","), name)

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/rookery-server/rookery/shard"
 )
 
 // The simulation runs whole clusters in one goroutine, with their links, on a
@@ -123,8 +125,17 @@ func (s *seeds) tried(seed uint64, w *world, err error) {
 	}
 	if err != nil {
 		s.failed++
-		s.t.Errorf("seed %d: %v\nto replay it:\n\tgo test ./cluster -run '^TestSimulation$' -seed %d%s -simtrace", seed, err, seed, decided())
+		s.t.Errorf("seed %d: %v\nto replay it:\n\tgo test%s ./cluster -run '^TestSimulation$' -seed %d%s -simtrace", seed, err, overlay(), seed, decided())
 	}
+}
+
+// overlay returns the flag for the number of partitions: make simulate tries few
+// of them too.
+func overlay() string {
+	if shard.Partitions == 1<<14 {
+		return ""
+	}
+	return " -overlay .cache/few-partitions.json"
 }
 
 // decided returns the flags that decide, beside the seed, what happens.
@@ -146,26 +157,31 @@ func doubledAllowed(n int) int { return 1 + n/200 }
 
 // regressions are seeds that found something, each with what it was then.
 var regressions = []struct {
-	seed   uint64
-	faults string // "": as the seed draws them
-	what   string
+	seed    uint64
+	workers int    // 0: as the seed draws them
+	faults  string // "": likewise
+	what    string
 }{
-	{9170457781091, "", "a session on its way was forgotten by the former home"},
-	{12052664207511, "", "the same, behind a link that was cut one way"},
-	{594319277150, "", "two sides of a split took over in one epoch"},
-	{594322422698, "split 2|2", "the same"},
-	{588813204314, "split 2|2", "a copy took over an epoch without its events"},
-	{588002655220, "split 2|2", "a client that both sides served missed an event"},
-	{588003703877, "", "the receiver of a handover was not named as the owner of its epoch"},
-	{589814594724, "", "publications were acknowledged while nobody had taken a session over"},
-	{588003704072, "", "the same"},
-	{10519633208462, "", "an acknowledged event was lost"},
-	{606147214171, "", "the same"},
-	{608952155062, "pause,kill two,kill", "the same"},
-	{15194803114200, "kill and split", "a client that came from one side to the other missed what only that had of before"},
-	{15194803114318, "kill and split", "the same"},
-	{15194803114330, "kill and split", "the same"},
-	{15194803114332, "kill and split", "the same"},
+	{9170457781091, 0, "", "a session on its way was forgotten by the former home"},
+	{12052664207511, 0, "", "the same, behind a link that was cut one way"},
+	{594319277150, 0, "", "two sides of a split took over in one epoch"},
+	{594322422698, 0, "split 2|2", "the same"},
+	{588813204314, 0, "split 2|2", "a copy took over an epoch without its events"},
+	{588002655220, 0, "split 2|2", "a client that both sides served missed an event"},
+	{588003703877, 0, "", "the receiver of a handover was not named as the owner of its epoch"},
+	{589814594724, 0, "", "publications were acknowledged while nobody had taken a session over"},
+	{588003704072, 0, "", "the same"},
+	{10519633208462, 0, "", "an acknowledged event was lost"},
+	{606147214171, 0, "", "the same"},
+	{608952155062, 0, "pause,kill two,kill", "the same"},
+	{15194803114200, 0, "kill and split", "a client that came from one side to the other missed what only that had of before"},
+	{15194803114318, 0, "kill and split", "the same"},
+	{15194803114330, 0, "kill and split", "the same"},
+	{15194803114332, 0, "kill and split", "the same"},
+	{8091590864464, 2, "", "a copy that nobody kept was taken for one"},
+	{8090677554614, 1, "", "where a client had heard an event was said before that it had been there: it came twice"},
+	{8090677554671, 1, "", "the same"},
+	{8091590864350, 2, "", "the same"},
 }
 
 // Most of them go another way now; they are cheap, and where they go they hold.
@@ -176,9 +192,12 @@ func TestSimulationRegressions(t *testing.T) {
 	}
 	for _, r := range tried {
 		w := newWorld(r.seed, false)
-		w.faults = r.faults
+		w.faults, w.workers = r.faults, r.workers
 		if err := w.run(); err != nil {
 			t.Errorf("seed %d, faults %q (%s): %v", r.seed, r.faults, r.what, err)
+		}
+		if n := w.doubled[noExcuse]; n > 0 {
+			t.Errorf("seed %d, faults %q (%s): %d events came twice without an excuse", r.seed, r.faults, r.what, n)
 		}
 	}
 }

@@ -25,6 +25,7 @@ type world struct {
 
 	cfg     simConfig
 	faults  string  // instead of those that the seed draws; "": simFault
+	workers int     // likewise; 0: simWorkers
 	procs   []*proc // in the order of their start, the dead included
 	hosts   []string
 	blocked map[[2]string]bool // from, to

@@ -51,7 +51,8 @@ func (t *tidying) announceLater(c *Core, ref uint64, former *Link) {
 
 func (t *tidying) announce(c *Core) {
 	t.moved = slices.DeleteFunc(t.moved, func(a announced) bool {
-		if p := c.plan.Load(); a.former != nil && len(p.of(partitionOf(a.s.ID))) > 0 && !c.fill.covered(c) {
+		p := c.plan.Load() // with no other node there is none to wait for
+		if a.former != nil && p.others && len(p.of(partitionOf(a.s.ID))) > 0 && !c.fill.covered(c) {
 			return false
 		}
 		for _, m := range a.marks {

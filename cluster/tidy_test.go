@@ -61,3 +61,19 @@ func TestMovesWaitForReturning(t *testing.T) {
 		t.Error("waits for longer than those who return may take")
 	}
 }
+
+// A session that came from another process of the node is announced when another
+// node has a copy of it, and at once if there is no other node.
+func TestAnnouncedWhenCovered(t *testing.T) {
+	for _, others := range []bool{true, false} {
+		c, l, store := strangers()
+		p := &plan{others: others, targets: [][]*Link{{l}}, target: make([]uint16, partitions)}
+		c.plan.Store(p)
+		c.fill.uncertain = true
+		c.tidy.announceLater(c, store.sorted()[0].ref, l)
+		c.tidy.announce(c)
+		if waits := len(c.tidy.moved) == 1; waits != others {
+			t.Errorf("other nodes %v: it waits %v", others, waits)
+		}
+	}
+}
