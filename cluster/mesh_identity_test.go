@@ -79,6 +79,8 @@ func TestMeshWrongLabel(t *testing.T) {
 			return m.logged("give all nodes of this cluster the same label") && m.logged(`\"other\"`)
 		})
 	}
+	// What is counted and logged may be that b has dialled, of which nothing follows.
+	meshEventually(t, "a to notice something of b", func() bool { return len(a.noticed(b.self)) > 0 })
 	if e := a.noticed(b.self); e[0] != Failed {
 		t.Errorf("noticed %v", e)
 	}
