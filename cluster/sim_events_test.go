@@ -64,10 +64,11 @@ func (s *simSession) formerly(e *Event) {
 }
 
 // settle gives events that the client has had from a former home the numbers
-// that they have there: it comes with the last one that it has had.
-func (st *simStore) settle(s *simSession, after uint32) {
+// that they have there: it comes with the last one that it has had, and with the
+// fork below which it has had all of earlier ranges.
+func (st *simStore) settle(s *simSession, after, fork uint32) {
 	s.former = slices.DeleteFunc(s.former, func(e Event) bool {
-		had := e.Seq>>epochBits == after>>epochBits && e.Seq <= after
+		had := e.Seq>>epochBits == after>>epochBits && e.Seq <= after || e.Seq>>epochBits < after>>epochBits && e.Seq < fork
 		if had {
 			st.renumber(s, &e)
 		}

@@ -128,7 +128,7 @@ func (st *simStore) get(to simStream, s *simSession, stream, after string, fork 
 	if seq > s.log.Last {
 		st.p.w.fail("%s: a client had event %x of %x, the latest is %x", st.p.id, seq, s.ID[:2], s.log.Last)
 	}
-	st.settle(s, seq)
+	st.settle(s, seq, fork)
 	st.catchUp(s, n, seq, fork)
 	s.log.heard(seq)
 	st.mark(s, seq)

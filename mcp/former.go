@@ -59,15 +59,20 @@ func (f *former) take(ref uint64) []formerNumber {
 }
 
 // settle gives the events that a client has had from a former home, by its last
-// event id, the numbers that they have there. What it has not had by that stays
+// event id, the numbers that they have there: those up to its number, and of
+// earlier ranges those below its fork. What it has not had by that stays
 // remembered, as long as it has no id of this home's: a request that was long on
 // its way may have brought an old one. The delivery lock is held, and what the
 // client missed has not been looked for yet.
-func (s *Server) settle(ref uint64, sess *Session, after uint32) {
+func (s *Server) settle(ref uint64, sess *Session, after, fork uint32) {
 	ours := after>>epochShift == (s.o.Events.Last(sess.Log)+1)>>epochShift
 	for _, n := range s.former.take(ref) {
+		had := n.seq <= after
+		if n.seq>>epochShift != after>>epochShift {
+			had = had && n.seq < fork
+		}
 		switch {
-		case n.seq>>epochShift != after>>epochShift || n.seq > after:
+		case !had:
 			if !ours {
 				s.former.add(ref, n)
 			}

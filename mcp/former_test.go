@@ -1,6 +1,7 @@
 package mcp
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -11,17 +12,22 @@ import (
 func TestMergeOfWhatWasOvertaken(t *testing.T) {
 	for _, c := range []struct {
 		after string
+		epoch uint32   // of the home
 		heard []string // in order
 		not   string
 	}{
-		{"1-6", []string{`"n":3`}, `"n":4`},
-		{"1-5", []string{`"n":3`, `"n":4`}, ""},
+		{"1-6", 1 << takeoverShift, []string{`"n":3`}, `"n":4`},
+		{"1-5", 1 << takeoverShift, []string{`"n":3`, `"n":4`}, ""},
+		// The client has been at another home that took over, and says how far it
+		// has had what stood there before.
+		{"1-400003-7", 2 << takeoverShift, []string{`"n":3`}, `"n":4`},
+		{"1-400003-6", 2 << takeoverShift, []string{`"n":3`, `"n":4`}, ""},
 	} {
 		for _, there := range []bool{false, true} { // before the merge, by another way
 			b := newFakeCluster(1).beds[0]
 			header, ref := b.newSession(t, 1, "2025-11-25")
 			b.get(t, 10, header)
-			if !b.Demote(ref, 7, 1) || !b.Promote(ref, 2, false) {
+			if !b.Demote(ref, 7, 1) || !b.Promote(ref, c.epoch, false) {
 				t.Fatal("not taken over")
 			}
 			publish := func(n byte) {
@@ -49,7 +55,7 @@ func TestMergeOfWhatWasOvertaken(t *testing.T) {
 				t.Errorf("there %v: a client that had %s gets it again: %q", there, c.not, out)
 			}
 			b.disconnect(11)
-			b.getAfter(12, header, "1-400001") // of this home's
+			b.getAfter(12, header, fmt.Sprintf("1-%x", c.epoch>>takeoverShift<<epochShift|1)) // of this home's
 			if b.former.n != 0 || len(b.former.m) != 0 {
 				t.Errorf("%d numbers are left", b.former.n)
 			}

@@ -22,7 +22,7 @@ func (s *Server) resume(x *Exchange, ref uint64, sess *Session) {
 		return
 	}
 	x.appendHeldHead()
-	s.settle(ref, sess, after)
+	s.settle(ref, sess, after, fork)
 	known := stream <= uint32(sess.Gets) || s.believe(ref, sess, stream, after)
 	if !known || !s.catchUp(ref, sess, stream, after, fork) || !s.replay(x, sess, stream, after, fork) {
 		s.uncovered(x)

@@ -149,7 +149,7 @@ func (s *Server) replaceTCP(x *RPC, c *Call) (before StreamID, e *codec.Error) {
 	if s.outrun(&sess, x.after) || s.ahead(c.session, &sess, x.after) {
 		return 0, errElsewhere
 	}
-	s.settle(c.session, &sess, x.after)
+	s.settle(c.session, &sess, x.after, x.fork)
 	mark := len(x.Out)
 	x.Out = append(append(x.Out, c.reply.b...), '\n')
 	covered := s.catchUp(c.session, &sess, tcpStream, x.after, x.fork)
