@@ -35,25 +35,36 @@ func (m *Members) leftState() []byte {
 // takeLeft takes what another node tells. Of a node that has returned since, or
 // that gossip holds for alive, nothing is believed: its own word comes.
 func (m *Members) takeLeft(p []byte) {
-	if len(p) == 0 || p[0] != leftVersion {
-		return
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	changed := false
-	for p = p[1:]; len(p) > 0 && len(p) >= 1+int(p[0])+8; {
-		name, rest := string(p[1:1+p[0]]), p[1+p[0]:]
-		incarnation := binary.BigEndian.Uint64(rest)
-		p = rest[8:]
+	eachLeft(p, func(name string, incarnation uint64) {
 		n := m.nodes[name]
 		if n == nil || n.alive || n.meta.leaving || n.meta.incarnation != incarnation {
-			continue
+			return
 		}
 		n.meta.leaving = true
 		m.det.Gossip(name, GossipLeft, n.meta.workers)
 		changed = true
-	}
+	})
 	if changed {
 		m.publish()
+	}
+}
+
+// eachLeft calls f for each node that p tells of. What is of another version says
+// nothing, nor does what is cut short from there on.
+func eachLeft(p []byte, f func(name string, incarnation uint64)) {
+	if len(p) == 0 || p[0] != leftVersion {
+		return
+	}
+	p = p[1:]
+	for {
+		name, rest, ok := cutShort(p)
+		if !ok || len(rest) < 8 {
+			return
+		}
+		f(name, binary.BigEndian.Uint64(rest))
+		p = rest[8:]
 	}
 }

@@ -97,11 +97,10 @@ func parseMeta(p []byte) (m nodeMeta, err error) {
 	m.incarnation = binary.BigEndian.Uint64(p[2:])
 	p = p[10:]
 	for _, addr := range []*string{&m.peer, &m.admin} {
-		if len(p) < 1 || len(p) < 1+int(p[0]) {
+		var ok bool
+		if *addr, p, ok = cutShort(p); !ok {
 			return m, errMeta
 		}
-		*addr = string(p[1 : 1+p[0]])
-		p = p[1+int(p[0]):]
 	}
 	if len(p) < 1 || len(p) < 1+9*int(p[0]) {
 		return m, errMeta
@@ -115,4 +114,16 @@ func parseMeta(p []byte) (m nodeMeta, err error) {
 		return m, errMeta
 	}
 	return m, nil
+}
+
+// cutShort cuts the string off that p begins with, behind its length of one byte.
+func cutShort(p []byte) (s string, rest []byte, ok bool) {
+	if len(p) < 1 {
+		return "", p, false
+	}
+	end := 1 + int(p[0])
+	if len(p) < end {
+		return "", p, false
+	}
+	return string(p[1:end]), p[end:], true
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"encoding/binary"
 	"reflect"
 	"strings"
 	"testing"
@@ -68,8 +69,36 @@ func TestMetaRefuses(t *testing.T) {
 	}
 }
 
+// TestGossipLengths: whatever a length says, what another node announces or tells
+// is taken or refused.
+func TestGossipLengths(t *testing.T) {
+	behind := bytes.Repeat([]byte{0xff}, 2*256)
+	meta := (&nodeMeta{peer: "peer", admin: "admin", workers: []WorkerInfo{{Worker: 3, Incarnation: 4}}}).append(nil)
+	left := append([]byte{leftVersion, 1, 'n'}, 0, 0, 0, 0, 0, 0, 0, 1)
+	for value := range 256 {
+		for at := range meta {
+			p := append(bytes.Clone(meta), behind...)
+			p[at] = byte(value)
+			if m, err := parseMeta(p); err == nil && m.check() != nil {
+				t.Errorf("%x was taken: %v", p, m.check())
+			}
+		}
+		for at := range left {
+			p := append(bytes.Clone(left), behind...)
+			p[at] = byte(value)
+			eachLeft(p, func(string, uint64) {})
+		}
+	}
+	eachLeft(append([]byte{leftVersion, 255}, behind...), func(name string, _ uint64) {
+		if len(name) != 255 {
+			t.Errorf("a name of %d bytes", len(name))
+		}
+	})
+}
+
 func FuzzParseMeta(f *testing.F) {
 	f.Add((&nodeMeta{peer: "127.0.0.1:7700", workers: []WorkerInfo{{Worker: 3, Incarnation: 4}}}).append(nil))
+	f.Add(append(bytes.Repeat([]byte{metaVersion}, 10), bytes.Repeat([]byte{255}, metaMax)...))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		m, err := parseMeta(p)
 		if err != nil {
@@ -77,6 +106,21 @@ func FuzzParseMeta(f *testing.F) {
 		}
 		p[1] &= metaDraining | metaLeaving
 		if again := m.append(nil); !bytes.HasPrefix(p, again) {
+			t.Fatalf("%x became %x", p, again)
+		}
+	})
+}
+
+func FuzzEachLeft(f *testing.F) {
+	f.Add([]byte{leftVersion, 2, 'n', '1', 0, 0, 0, 0, 0, 0, 0, 7})
+	f.Add(append([]byte{leftVersion}, bytes.Repeat([]byte{255}, metaMax)...))
+	f.Fuzz(func(t *testing.T, p []byte) {
+		again := []byte{leftVersion}
+		eachLeft(p, func(name string, incarnation uint64) {
+			again = append(append(again, byte(len(name))), name...)
+			again = binary.BigEndian.AppendUint64(again, incarnation)
+		})
+		if len(again) > 1 && !bytes.HasPrefix(p, again) {
 			t.Fatalf("%x became %x", p, again)
 		}
 	})
