@@ -72,6 +72,9 @@ func (a *array) next() (val []byte, ok bool) {
 		return nil, false
 	}
 	end := skipValue(a.b, i)
+	if end == i { // a brace, say: no value, and none could be found behind it
+		return nil, false
+	}
 	a.i = end
 	return a.b[i:end:end], true
 }

@@ -66,7 +66,7 @@ func TestText(t *testing.T) {
 
 // FuzzScan walks any bytes without a panic, and well-formed ones rightly.
 func FuzzScan(f *testing.F) {
-	for _, in := range []string{`{"a":1,"b":{"z":[1,"]"]},"a":"\"}"}`, `[1,[2],{"a":"\\"}]`, `{"a":`, `{"a"`, `[`, `"`, `{"\u0061":1}`} {
+	for _, in := range []string{`{"a":1,"b":{"z":[1,"]"]},"a":"\"}"}`, `[1,[2],{"a":"\\"}]`, `{"a":`, `{"a"`, `[`, `[}`, `[1,,`, `"`, `{"\u0061":1}`} {
 		f.Add([]byte(in))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
