@@ -66,7 +66,7 @@ func (s *seeds) report() {
 	for _, why := range slices.Sorted(maps.Keys(s.doubled)) {
 		s.t.Logf("%d events came twice: %s", s.doubled[why], why)
 	}
-	s.t.Logf("%d seeds, %d failed, %.1f a second", n, s.failed, float64(n)/time.Since(s.begin).Seconds())
+	s.t.Logf("%d seeds with %d partitions, %d failed, %.1f a second", n, shard.Partitions, s.failed, float64(n)/time.Since(s.begin).Seconds())
 }
 
 // given reports whether a flag stands on the command line.
@@ -125,17 +125,18 @@ func (s *seeds) tried(seed uint64, w *world, err error) {
 	}
 	if err != nil {
 		s.failed++
-		s.t.Errorf("seed %d: %v\nto replay it:\n\tgo test%s ./cluster -run '^TestSimulation$' -seed %d%s -simtrace", seed, err, overlay(), seed, decided())
+		s.t.Errorf("seed %d: %v\nto replay it:\n\t%s ./cluster -run '^TestSimulation$' -seed %d%s -simtrace", seed, err, goTest(), seed, decided())
 	}
 }
 
-// overlay returns the flag for the number of partitions: make simulate tries few
-// of them too.
-func overlay() string {
+// goTest returns the command that tests with as many partitions as there are here:
+// make simulate tries few of them too.
+func goTest() string {
 	if shard.Partitions == 1<<14 {
-		return ""
+		return "go test"
 	}
-	return " -overlay .cache/few-partitions.json"
+	const few = ".cache/few-partitions.json"
+	return "make " + few + " && go test -overlay " + few
 }
 
 // decided returns the flags that decide, beside the seed, what happens.

@@ -1,12 +1,22 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the module for a while, as many at a time as there
-# are processors, each with one worker:
+# Runs every fuzz target of the module with so many inputs or for a while, as many
+# at a time as there are processors, each with one worker:
 #
-#   scripts/fuzz.sh 5s              all of them
+#   scripts/fuzz.sh 10000x          all of them
 #   scripts/fuzz.sh 10m ./codec     those of one package
 #
-# A failing input is written to testdata/fuzz of its package: commit it.
+# A failing input is written to testdata/fuzz of its package: commit it. Go ends
+# a target that hangs in an input without a word when its time is over; here it
+# fails: one of so many inputs by not ending in HANG, one with a time by three
+# seconds without an input.
 set -euo pipefail
+readonly HANG=${HANG:-300s}
+
+# hangs reports whether what a target prints every three seconds says that it had
+# no input in them, or never came to one of its own.
+hangs() {
+  awk -F'elapsed: |s, | \\(' '/elapsed:/ { if ($3 == before && $2 - at >= 3) hung = 1; at = $2; before = $3 } END { exit !(hung || before !~ /execs/) }' "$1"
+}
 
 # With the name of a package and of a target it is what xargs below starts. Up
 # to Go 1.26 the end of -fuzztime can be reported as a failure, "context deadline
@@ -14,20 +24,30 @@ set -euo pipefail
 # that, is tried once more.
 if [ "${1:-}" = --target ]; then
   work=$2 cache=$3 time=$4 dir=$5 pkg=$6 target=$7
+  [ ! -e "$work/failed" ] || exit 0
   log=$work/$(basename "$pkg").$target.log
-  code=1
+  limit=()
+  [[ $time != *x ]] || ! command -v timeout >/dev/null || limit=(timeout "$HANG") # which ends the worker too
+  # Minimizing what is new takes up to a minute of the time if one lets it.
   for try in 1 2; do
     code=0
-    (cd "$dir" && "$work/$(basename "$pkg").test" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$time" \
-      -test.parallel 1 -test.fuzzcachedir "$cache/$pkg") >"$log" 2>&1 || code=1
+    (cd "$dir" && "${limit[@]}" "$work/$(basename "$pkg").test" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$time" \
+      -test.fuzzminimizetime 10x -test.parallel 1 -test.fuzzcachedir "$cache/$pkg") >"$log" 2>&1 || code=$?
+    if [ "$code" -eq 124 ]; then
+      echo "$target has not ended after $HANG: an input hangs" >>"$log"
+    elif [[ $code -eq 0 && $time != *x ]] && hangs "$log"; then
+      code=1
+      echo "$target took no input for three seconds: the one before hangs" >>"$log"
+    fi
     [ "$code" -ne 0 ] || break
     grep -q 'context deadline exceeded' "$log" || break
     ! grep -qE 'Failing input|panic:|_test\.go:' "$log" || break
     echo "$target: go.dev/issue/75804 (try $try)"
   done
   echo "fuzz $pkg $target"$'\n'"$(cat "$log")" # in one piece, for others write too
-  [ "$code" -eq 0 ] || exit 255                # which ends xargs
-  exit 0
+  [ "$code" -ne 0 ] || exit 0
+  touch "$work/failed" # none begins any more; 255 would end xargs at once, and leave those that run alone
+  exit 1
 fi
 
 cd "$(dirname "$0")/.."
