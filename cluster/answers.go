@@ -30,17 +30,21 @@ const settleWaits = 4
 // holdsOn reports whether a request that has waited for HoldTimeout waits on, for
 // what a loss has left to do, and gives it the time. mu is held.
 func (t *routes) holdsOn(c *Core, r *route, now time.Duration) bool {
-	if !r.repeat || !t.settles(c, now) {
+	until := t.settled(c)
+	if !r.repeat || now >= until {
 		return false
 	}
-	r.deadline = t.lost + settleWaits*c.o.HoldTimeout
+	r.deadline = until
 	return true
 }
 
-// settles reports whether clients of a peer that was lost may still be on their
-// way back. mu is held.
-func (t *routes) settles(c *Core, now time.Duration) bool {
-	return t.lost != 0 && now < t.lost+settleWaits*c.o.HoldTimeout
+// settled returns until when clients of a peer that was lost may be on their way
+// back, 0 if none was. mu is held.
+func (t *routes) settled(c *Core) time.Duration {
+	if t.lost == 0 {
+		return 0
+	}
+	return t.lost + settleWaits*c.o.HoldTimeout
 }
 
 // mayBeFound reports whether a session may turn up: not all have been asked, or one

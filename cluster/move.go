@@ -17,21 +17,20 @@ import (
 // if that is to be asked again later, because a peer was lost and the processors
 // are for its clients now. Until then the client is served through this peer.
 func (c *Core) HandOverTo(ref uint64, link uint32) bool {
-	l := c.link(link)
 	if c.settles() {
 		return false
 	}
-	if l != nil && c.plan.Load().accepts(l) { // a node that drains would give it away again
+	if l := c.link(link); l != nil && c.plan.Load().accepts(l) { // a node that drains would give it away again
 		c.handOverSoon(ref, l)
 	}
 	return true
 }
 
-// settles is routes.settles, now.
+// settles reports whether a loss has yet to settle.
 func (c *Core) settles() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.routes.settles(c, c.o.Now())
+	return c.o.Now() < c.routes.settled(c)
 }
 
 // handOverSoon hands a session over as soon as nobody waits for something to be

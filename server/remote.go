@@ -241,7 +241,7 @@ func (t *remotes) postpone(list ...*remote) {
 	t.late = append(t.late, list[:min(len(list), remotesMax-len(t.late))]...)
 }
 
-// takeLate returns up to n of the streams that were postponed, the eldest first.
+// takeLate returns up to n of the streams that were postponed.
 func (t *remotes) takeLate(n int) []*remote {
 	t.mu.Lock()
 	defer t.mu.Unlock()
