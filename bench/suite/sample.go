@@ -56,8 +56,8 @@ func lookAt(ctx context.Context, t *bed, i int) (l look, err error) {
 	if err != nil {
 		return l, err
 	}
-	accounts, err := accounts(body)
-	for _, a := range accounts {
+	list, err := accounts(body)
+	for _, a := range list {
 		l.gc, l.free = append(l.gc, a.GC), l.free+a.Heap.Free
 	}
 	return l, err

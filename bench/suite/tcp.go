@@ -148,13 +148,13 @@ func (r *run) memory(whole, each string) error {
 // of what they keep in the second collection.
 func (r *run) collect() error {
 	for i := range 2 * r.bed.Len() {
-		i %= r.bed.Len()
+		node := i % r.bed.Len()
 		for w := range r.procs {
 			path := "/debug/pprof/heap?gc=1"
 			if r.procs > 1 {
 				path += "&worker=" + strconv.Itoa(w)
 			}
-			if _, err := r.bed.Get(r.ctx, i, path); err != nil {
+			if _, err := r.bed.Get(r.ctx, node, path); err != nil {
 				return err
 			}
 		}
