@@ -1,24 +1,40 @@
 package cluster
 
 import (
+	"maps"
 	"sync"
 	"time"
 )
 
 // gathering are the sessions that this peer has taken over from a home that is
-// lost, for as long as other copies may bring events that this one lacks: those
+// lost. Other copies may bring events that this one lacks, for a moment: those
 // that the home could tell them and not us. A client that has heard one of them
 // names it, and waits until then: before, the same event would come to it once
 // more, under another number.
 //
-// It is bounded by the sessions here, and in time by gatherMax.
+// If what is lost may only be cut off, its clients hear of it still, and of others
+// there. One that comes from there, and names what is not here, comes perhaps
+// because the network is well again, and nobody here has noticed. It waits too, for
+// those to come who know what it has heard: see amends.
+//
+// It is bounded by the sessions here, and in time by gatherMax, or by how long such
+// a peer is away: 24 B each.
 type gathering struct {
-	mu   sync.Mutex
-	last map[uint64]uint32 // guarded by mu; by ref: the number of the last event that was known
+	mu sync.Mutex
+	m  map[uint64]gathered // guarded by mu; by ref
 
 	// Used by Step only.
 	begun  []uint64 // since the last step
 	rounds []gatherRound
+	told   bool // some are, see gathered
+}
+
+// gathered is a session that was taken over.
+type gathered struct {
+	last  uint32        // number of the last event that was known
+	told  bool          // other copies have brought what they have
+	named uint32        // what its client has named since, and nobody has brought
+	since time.Duration // when first
 }
 
 // gatherRound is some sessions taken over together.
@@ -52,22 +68,35 @@ func (g *gathering) begin(c *Core, ref uint64) {
 	last := c.o.Store.Latest(ref)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.last == nil {
-		g.last = map[uint64]uint32{}
+	if g.m == nil {
+		g.m = map[uint64]gathered{}
 	}
-	g.last[ref] = last
+	g.m[ref] = gathered{last: last}
 	g.begun = append(g.begun, ref)
 }
 
 // Gathering reports whether an event with that number, of a session that was
 // taken over and whose log here does not have it, may still come: from another
-// copy, a moment after the takeover, or from a peer that has returned.
+// copy, a moment after the takeover, or from a peer that has returned, or is about
+// to. Of one that has been named for gatherMax in vain nothing is expected.
 func (c *Core) Gathering(ref uint64, seq uint32) bool {
-	g := &c.gather
+	return c.gather.expects(ref, seq, c.o.Now()) || c.owing()
+}
+
+func (g *gathering) expects(ref uint64, seq uint32, now time.Duration) bool {
 	g.mu.Lock()
-	last, ok := g.last[ref]
-	g.mu.Unlock()
-	return ok && seq > last || c.owing()
+	defer g.mu.Unlock()
+	s, ok := g.m[ref]
+	switch {
+	case !ok || seq <= s.last:
+		return false
+	case !s.told:
+		return true
+	case s.named != seq: // it has heard more there since it was here
+		s.named, s.since = seq, now
+		g.m[ref] = s
+	}
+	return now-s.since < gatherMax
 }
 
 func (g *gathering) step(c *Core, now time.Duration) {
@@ -85,6 +114,9 @@ func (g *gathering) step(c *Core, now time.Duration) {
 	}
 	clear(g.rounds[len(left):])
 	g.rounds = left
+	if g.told && !c.plan.Load().absent {
+		g.forget()
+	}
 }
 
 // step reports whether nothing more is to come.
@@ -108,9 +140,21 @@ func (g *gathering) end(r *gatherRound) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, ref := range r.refs {
-		delete(g.last, ref)
+		if s, ok := g.m[ref]; ok {
+			s.told = true
+			g.m[ref] = s
+		}
 	}
-	if len(g.last) == 0 {
-		g.last = nil
+	g.told = true
+}
+
+// forget forgets those of which only a peer that is away could bring more.
+func (g *gathering) forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	maps.DeleteFunc(g.m, func(_ uint64, s gathered) bool { return s.told })
+	if len(g.m) == 0 {
+		g.m = nil
 	}
+	g.told = false
 }

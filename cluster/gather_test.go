@@ -52,6 +52,52 @@ func TestCoreGathers(t *testing.T) {
 	w.ok(t)
 }
 
+// A client that names what only a home that is cut off can know waits for that as
+// long as for any home, once for all that it names: the network may be well again.
+func TestCoreExpectsWhoIsCutOff(t *testing.T) {
+	w := newTestCores(t, 4, true)
+	p := w.procs[0]
+	id, key, ref := p.session()
+	p.ask("get " + id + " - -")
+	if err := p.store.SpreadTo(ref, []byte("one first"), Origin{1, 1}, false); err != nil {
+		t.Fatal(err)
+	}
+	w.recover(100 * time.Millisecond)
+	last := p.store.byID[key].log.Last
+	others := w.live()[1:]
+	apart := func(on bool) {
+		for _, q := range others {
+			w.block(p.id.Node, q.id.Node, on)
+			w.block(q.id.Node, p.id.Node, on)
+		}
+	}
+	next, _ := p.core.plan.Load().successor(partitionOf(key), p.id.Node)
+	home := w.procOf(next.peer.PeerID)
+	apart(true)
+	for s := home.store.byID[key]; s.Home != 0; {
+		w.recover(10 * time.Millisecond)
+	}
+	w.recover(2 * gatherMax)
+	now := home.store.byID[key].ref
+	for _, seq := range []uint32{last + 3, last + 4} {
+		for _, is := range []bool{true, true, false} {
+			if home.core.Gathering(now, last) {
+				t.Error("waits for what it knew")
+			}
+			if home.core.Gathering(now, seq) != is {
+				t.Errorf("at %s, what may come of %d: not %v", w.now, seq, is)
+			}
+			w.recover(gatherMax * 2 / 3)
+		}
+	}
+	apart(false)
+	w.recover(2 * owedMax)
+	if n := len(home.core.gather.m); n != 0 {
+		t.Errorf("%d sessions are expected to have more, and nobody is away", n)
+	}
+	w.ok(t)
+}
+
 // Doubt lasts for a while after processes have come or gone, and for as long as
 // one is missing.
 func TestCoreDoubt(t *testing.T) {

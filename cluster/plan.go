@@ -28,6 +28,7 @@ type plan struct {
 	others  bool // other nodes are alive
 	alone   bool // there is no other node, nor one that may come back
 	lost    bool // a node is dead, or not found yet, that may have sessions nobody else has
+	absent  bool // a process is dead only in that nobody hears it: it may be serving others
 	same    bool // as the plan before: who holds what has not changed
 }
 
@@ -148,6 +149,7 @@ func (p *plan) read(c *Core, v *View) {
 		p.others = p.others || !self && n.State.Serves()
 		p.alone = p.alone && (self || n.State == Left)
 		p.lost = p.lost || n.State == Dead || n.State == Suspect
+		p.absent = p.absent || n.mayHave(func(w *WorkerInfo) bool { return !w.State.Serves() })
 		if !n.State.Serves() || len(p.nodes) == maxNodes {
 			continue
 		}

@@ -287,7 +287,10 @@ func (c *client) event(stream, seq uint32, what, by string) {
 	if c.got[what] > 1 {
 		why := c.excuse(what, c.w.named(c.by[what]))
 		c.w.note("client %d: %s comes a second time: %s", c.n, what, why)
-		if !*simStrict {
+		switch {
+		case why == noExcuse:
+			c.w.fail("client %d has %s a second time %s", c.n, what, why)
+		case !*simStrict: // else checkClient finds it
 			c.got[what]--
 			c.w.doubled[why]++
 		}

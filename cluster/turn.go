@@ -112,12 +112,15 @@ func (v *View) mayReturn(id PeerID) bool {
 		return false
 	}
 	n := v.Node(id.Node)
-	if n == nil || n.State == Left {
-		return false
-	}
+	return n != nil && n.mayHave(func(w *WorkerInfo) bool { return w.Worker == id.Worker && w.Incarnation == id.Incarnation })
+}
+
+// mayHave reports whether a process of the node for which match holds may be
+// alive, whatever its state.
+func (n *Node) mayHave(match func(*WorkerInfo) bool) bool {
 	for i := range n.Workers {
-		if w := &n.Workers[i]; w.Worker == id.Worker && w.Incarnation == id.Incarnation {
-			return !w.Gone
+		if w := &n.Workers[i]; n.State != Left && !w.Gone && match(w) {
+			return true
 		}
 	}
 	return false
