@@ -46,13 +46,14 @@ func (t *Table) Sweep(max int, keep func(*Record) bool, gone func(Ref, Record)) 
 
 // claim takes the next max slots of all slots for one call of Sweep.
 func (t *Table) claim(max int) (first, slots uint32, n int) {
+	t.sweep.mu.Lock()
+	defer t.sweep.mu.Unlock()
+	// Locked: there are never fewer than at the call before, whose next is below.
 	slots = uint32(len(*t.chunks.Load()) * chunkRecords)
 	if slots == 0 || max <= 0 {
 		return 0, 0, 0
 	}
 	n = min(max, int(slots))
-	t.sweep.mu.Lock()
-	defer t.sweep.mu.Unlock()
 	first = t.sweep.next
 	t.sweep.next = uint32((uint64(first) + uint64(n)) % uint64(slots))
 	return first, slots, n
