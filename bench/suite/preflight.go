@@ -35,14 +35,17 @@ type plan struct {
 
 // makePlan looks at what the machine has. It fails with ErrMachine when that is
 // too little, and says the remedy.
-func makePlan(m bench.Machine, s Scale, proc string) (*plan, error) {
+func makePlan(m bench.Machine, s Scale, chaos bool, proc string) (*plan, error) {
+	holders := nodeCount - 1 // when one node is dead the others hold its clients too
+	if chaos {
+		holders-- // and one that was killed before has few: they stay where they are
+	}
 	room := m.Descriptors - reserve
 	if room < 1 {
 		return nil, fmt.Errorf("%w: a process may have %d descriptors, at least %d are needed (ulimit -n)", ErrMachine, m.Descriptors, 2*reserve)
 	}
 	p := &plan{
-		// When one node is dead the others hold its clients too.
-		workers:    divideUp(divideUp(s.Clients, nodeCount-1), room),
+		workers:    divideUp(divideUp(s.Clients, holders), room),
 		oneWorkers: max(divideUp(s.Clients, room), min(6, s.Clients/100)),
 	}
 	if p.workers > 1 {

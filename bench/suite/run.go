@@ -43,7 +43,7 @@ func Run(ctx context.Context, o Options) (*report.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := makePlan(machine, o.Scale, "/proc")
+	plan, err := makePlan(machine, o.Scale, o.Chaos, "/proc")
 	if err != nil {
 		return nil, err
 	}

@@ -175,29 +175,32 @@ func TestPlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	roomy := map[string]string{"meminfo": "MemTotal: 1 kB\nMemAvailable:   20000000 kB\n", "sys/fs/file-max": "9000000\n", "sys/net/core/somaxconn": "4096\n"}
-	p, err := makePlan(bench.Machine{Descriptors: 20_000}, full, proc(t, roomy))
+	p, err := makePlan(bench.Machine{Descriptors: 20_000}, full, false, proc(t, roomy))
 	if err != nil || p.workers != 2 || p.oneWorkers != 6 || len(p.notes) != 1 {
 		t.Errorf("%+v, %v", p, err)
 	}
-	p, err = makePlan(bench.Machine{Descriptors: 1 << 20}, full, proc(t, roomy))
+	if p, err = makePlan(bench.Machine{Descriptors: 20_000}, full, true, proc(t, roomy)); err != nil || p.workers != 3 {
+		t.Errorf("two nodes have all clients when a third is killed that took those of the fourth: %+v, %v", p, err)
+	}
+	p, err = makePlan(bench.Machine{Descriptors: 1 << 20}, full, false, proc(t, roomy))
 	if err != nil || p.workers != 1 || p.oneWorkers != 6 || len(p.notes) != 0 {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if p, err = makePlan(bench.Machine{Descriptors: 1 << 20}, full, t.TempDir()); err != nil {
+	if p, err = makePlan(bench.Machine{Descriptors: 1 << 20}, full, false, t.TempDir()); err != nil {
 		t.Errorf("a machine that says nothing: %+v, %v", p, err)
 	}
 	for want, files := range map[string]map[string]string{
 		"1000 MB of memory are available": {"meminfo": "MemAvailable: 1024000 kB\n"},
 		"fs.file-max is 100000":           {"sys/fs/file-max": "100000\n"},
 	} {
-		if _, err := makePlan(bench.Machine{Descriptors: 20_000}, full, proc(t, files)); !errors.Is(err, ErrMachine) || !strings.Contains(err.Error(), want) {
+		if _, err := makePlan(bench.Machine{Descriptors: 20_000}, full, false, proc(t, files)); !errors.Is(err, ErrMachine) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v", files, err)
 		}
 	}
-	if _, err := makePlan(bench.Machine{Descriptors: 900}, full, proc(t, roomy)); !errors.Is(err, ErrMachine) {
+	if _, err := makePlan(bench.Machine{Descriptors: 900}, full, false, proc(t, roomy)); !errors.Is(err, ErrMachine) {
 		t.Error(err)
 	}
-	p, err = makePlan(bench.Machine{Descriptors: 20_000}, full, proc(t, map[string]string{"sys/net/core/somaxconn": "128\n", "sys/net/netfilter/nf_conntrack_max": "65536\n"}))
+	p, err = makePlan(bench.Machine{Descriptors: 20_000}, full, false, proc(t, map[string]string{"sys/net/core/somaxconn": "128\n", "sys/net/netfilter/nf_conntrack_max": "65536\n"}))
 	if err != nil || len(p.notes) != 3 {
 		t.Errorf("%+v, %v", p, err)
 	}
