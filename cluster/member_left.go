@@ -58,13 +58,11 @@ func eachLeft(p []byte, f func(name string, incarnation uint64)) {
 	if len(p) == 0 || p[0] != leftVersion {
 		return
 	}
-	p = p[1:]
-	for {
-		name, rest, ok := cutShort(p)
-		if !ok || len(rest) < 8 {
+	for r := (reader{left: p[1:]}); ; {
+		name, incarnation := r.short(), r.take(8)
+		if r.bad {
 			return
 		}
-		f(name, binary.BigEndian.Uint64(rest))
-		p = rest[8:]
+		f(name, binary.BigEndian.Uint64(incarnation))
 	}
 }

@@ -95,35 +95,16 @@ func parseMeta(p []byte) (m nodeMeta, err error) {
 	}
 	m.draining, m.leaving = p[1]&metaDraining != 0, p[1]&metaLeaving != 0
 	m.incarnation = binary.BigEndian.Uint64(p[2:])
-	p = p[10:]
-	for _, addr := range []*string{&m.peer, &m.admin} {
-		var ok bool
-		if *addr, p, ok = cutShort(p); !ok {
-			return m, errMeta
+	r := reader{left: p[10:]}
+	m.peer, m.admin = r.short(), r.short()
+	m.workers = make([]WorkerInfo, r.uint8())
+	for i := range m.workers {
+		if at := r.take(9); at != nil {
+			m.workers[i] = WorkerInfo{Worker: uint16(at[0]), Incarnation: binary.BigEndian.Uint64(at[1:])}
 		}
 	}
-	if len(p) < 1 || len(p) < 1+9*int(p[0]) {
-		return m, errMeta
-	}
-	m.workers = make([]WorkerInfo, p[0])
-	for i := range m.workers {
-		at := p[1+9*i:]
-		m.workers[i] = WorkerInfo{Worker: uint16(at[0]), Incarnation: binary.BigEndian.Uint64(at[1:])}
-	}
-	if m.check() != nil {
+	if r.bad || m.check() != nil {
 		return m, errMeta
 	}
 	return m, nil
-}
-
-// cutShort cuts the string off that p begins with, behind its length of one byte.
-func cutShort(p []byte) (s string, rest []byte, ok bool) {
-	if len(p) < 1 {
-		return "", p, false
-	}
-	end := 1 + int(p[0])
-	if len(p) < end {
-		return "", p, false
-	}
-	return string(p[1:end]), p[end:], true
 }

@@ -87,6 +87,9 @@ func (r *reader) bytes() []byte { return r.take(r.uvarint()) }
 
 func (r *reader) text() string { return string(r.bytes()) }
 
+// short returns a string behind its length of one byte, as gossip has them.
+func (r *reader) short() string { return string(r.take(uint64(r.uint8()))) }
+
 // count returns how many things of at least size bytes follow; they must fit
 // into what is left, so that nobody allocates by a number that was only claimed.
 func (r *reader) count(size uint64) int {
