@@ -104,17 +104,17 @@ func (g *gathering) step(c *Core, now time.Duration) {
 		g.rounds = append(g.rounds, gatherRound{refs: g.begun, marks: c.marks(), by: now + gatherMax})
 		g.begun = nil
 	}
-	left := g.rounds[:0]
+	left, absent := g.rounds[:0], c.plan.Load().absent
 	for i := range g.rounds {
 		if r := &g.rounds[i]; r.step(c, now) {
-			g.end(r)
+			g.end(r, absent)
 		} else {
 			left = append(left, *r)
 		}
 	}
 	clear(g.rounds[len(left):])
 	g.rounds = left
-	if g.told && !c.plan.Load().absent {
+	if g.told && !absent {
 		g.forget()
 	}
 }
@@ -136,16 +136,23 @@ func (r *gatherRound) step(c *Core, now time.Duration) (over bool) {
 	return false
 }
 
-func (g *gathering) end(r *gatherRound) {
+// end is for sessions of which no other copy brings more. If nobody is away that
+// could, they are forgotten here: to go through all of them with each round would
+// take longer than the takeover.
+func (g *gathering) end(r *gatherRound, absent bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, ref := range r.refs {
-		if s, ok := g.m[ref]; ok {
-			s.told = true
+		if s, ok := g.m[ref]; ok && absent {
+			s.told, g.told = true, true
 			g.m[ref] = s
+		} else {
+			delete(g.m, ref)
 		}
 	}
-	g.told = true
+	if len(g.m) == 0 {
+		g.m = nil
+	}
 }
 
 // forget forgets those of which only a peer that is away could bring more.
