@@ -134,7 +134,7 @@ func (s *Server) outrun(sess *Session, after uint32) bool {
 }
 
 // ahead reports whether a client has heard more of a lost home than the log here
-// has, as long as another copy may bring that. The delivery lock is held.
+// has, as long as that may still come. The delivery lock is held.
 func (s *Server) ahead(ref uint64, sess *Session, after uint32) bool {
 	return s.o.Gathering != nil && after>>epochShift < (s.o.Events.Last(sess.Log)+1)>>epochShift &&
 		!s.o.Events.Numbered(sess.Log, after) && !s.former.has(ref, after) && s.o.Gathering(ref, after)

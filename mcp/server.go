@@ -77,9 +77,9 @@ type Options struct {
 	// has not heard yet. What looks lost by a client's last event id is then
 	// refused for a while only. nil: never.
 	Doubt func() bool
-	// Gathering reports whether other copies of a session that was taken over a
-	// moment ago may still bring an event of that number, which its log lacks. Its
-	// client is asked to come again then. nil: never.
+	// Gathering reports whether an event of that number, which the log of a session
+	// that was taken over lacks, may still come: from another copy, or from a home
+	// that was away. Its client is asked to come again then. nil: never.
 	Gathering func(ref uint64, seq uint32) bool
 
 	// Tasks configures tools that run as tasks; without Tasks.Run there are none.
